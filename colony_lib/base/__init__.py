@@ -1,0 +1,1 @@
+"""Floor 0: files, locks, text and time; knows nothing of colonies."""

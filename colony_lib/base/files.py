@@ -1,0 +1,188 @@
+"""Documents: files that are replaced whole, so that a reader or a crash never meets half of one."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from colony_lib.base import jsontext, locks
+from colony_lib.base.errors import FAILED, USAGE, ColonyError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+RAISE: Any = object()
+LIMIT = 256 * 1024 * 1024  # bytes; a larger "document" is somebody's mistake
+_redact: Callable[[str], str] | None = None
+
+
+def set_redactor(redact: Callable[[str], str] | None) -> None:
+    """Pass every text that this process writes through `redact` from now on (None: no more)."""
+    global _redact
+    _redact = redact
+
+
+def redacted(text: str) -> str:
+    return text if _redact is None else _redact(text)
+
+
+def failed(doing: str, path: str, error: OSError) -> ColonyError:
+    """The one-line error for a system call that failed; a full disk gets the advice it needs."""
+    import errno
+
+    fix = {
+        errno.ENOSPC: "free some space; what was there before is unchanged",
+        errno.EDQUOT: "the quota is used up; what was there before is unchanged",
+        errno.EROFS: "the file system is read-only",
+        errno.EACCES: "check the permissions",
+        errno.EPERM: "check the permissions",
+    }.get(error.errno or 0)
+    return ColonyError(f"cannot {doing} '{path}': {os.strerror(error.errno or 0)}", fix=fix, code=FAILED)
+
+
+def make_dirs(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise failed("make the folder", path, error) from None
+
+
+def open_regular(path: str, *, follow: bool = True) -> int:
+    """A read-only descriptor of a regular file. FIFOs, devices and folders are refused without waiting on
+    them; symbolic links too when `follow` is false (what came by a sync is not trusted)."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    try:
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise failed("read", path, error) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ColonyError(f"'{path}' is not a regular file", code=FAILED)
+    return fd
+
+
+def read_bytes(path: str, *, limit: int = LIMIT, follow: bool = True) -> bytes:
+    """The whole file. FileNotFoundError when it is not there; ColonyError when it cannot be read or is
+    larger than `limit` bytes."""
+    fd = open_regular(path, follow=follow)
+    with os.fdopen(fd, "rb") as file:
+        if os.fstat(fd).st_size > limit:
+            raise ColonyError(f"'{path}' is larger than {limit:,} bytes", code=USAGE)
+        try:
+            return file.read()
+        except OSError as error:
+            raise failed("read", path, error) from None
+
+
+def read_text(path: str, *, limit: int = LIMIT, follow: bool = True) -> str:
+    try:
+        return read_bytes(path, limit=limit, follow=follow).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ColonyError(f"'{path}' is not UTF-8 text (byte {error.start})", code=USAGE) from None
+
+
+def read_json(path: str, default: Any = RAISE, *, follow: bool = True) -> Any:
+    """The document's value; `default` when there is no file (without one, FileNotFoundError)."""
+    try:
+        data = read_bytes(path, follow=follow)
+    except FileNotFoundError:
+        if default is RAISE:
+            raise
+        return default
+    return jsontext.loads(data, where=path)
+
+
+def sync_folder(path: str) -> None:
+    """Make names in the folder durable: a rename is on disk only when its folder is."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class replacing:
+    """`with replacing(path) as fd:` — write the descriptor; at the end of the block the file is replaced
+    whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own."""
+
+    __slots__ = ("durable", "fd", "mode", "path", "temporary")
+
+    def __init__(self, path: str, *, durable: bool = True, mode: int = 0o666) -> None:
+        self.path = path
+        self.durable = durable
+        self.mode = mode
+        folder, name = os.path.split(path)
+        self.temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        self.fd = -1
+
+    def __enter__(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            try:
+                self.fd = os.open(self.temporary, flags, self.mode)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(self.path), exist_ok=True)
+                self.fd = os.open(self.temporary, flags, self.mode)
+        except OSError as error:
+            raise failed("write", self.path, error) from None
+        return self.fd
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                if self.durable:
+                    os.fsync(self.fd)
+                os.close(self.fd)
+                self.fd = -1
+                os.rename(self.temporary, self.path)
+                if self.durable:
+                    sync_folder(os.path.dirname(self.path) or ".")
+                return
+        except OSError as problem:
+            self._give_up()
+            raise failed("write", self.path, problem) from None
+        self._give_up()
+        if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, BrokenPipeError)):
+            raise failed("write", self.path, error) from None
+
+    def _give_up(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        if os.path.lexists(self.temporary):
+            os.unlink(self.temporary)
+
+
+def write_bytes(path: str, data: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
+    with replacing(path, durable=durable, mode=mode) as fd:
+        write_all(fd, data)
+
+
+def write_text(path: str, text: str, *, durable: bool = True, mode: int = 0o666) -> None:
+    write_bytes(path, redacted(text).encode("utf-8"), durable=durable, mode=mode)
+
+
+def write_json(path: str, value: Any, *, indent: int | None = 2, durable: bool = True, mode: int = 0o666) -> None:
+    """Replace the document by the value, indented for people unless `indent` is None."""
+    text = jsontext.pretty(value) if indent else jsontext.dumps(value) + "\n"
+    write_text(path, text, durable=durable, mode=mode)
+
+
+def update_json(
+    path: str, change: Callable[[Any], Any], *, lock: str, default: Any = None, durable: bool = True
+) -> Any:
+    """Read, change, replace, all under the lock; returns the new value. `change` may raise to leave all as it
+    was; it must be quick, for the lock is held meanwhile."""
+    with locks.held(lock):
+        value = change(read_json(path, default, follow=False))
+        write_json(path, value, durable=durable)
+        return value

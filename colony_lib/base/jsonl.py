@@ -1,0 +1,206 @@
+"""Journals: files of JSON lines that only grow, each line with an id of its own, so that twice is once."""
+
+from __future__ import annotations
+
+import os
+
+from colony_lib.base import jsontext, locks
+from colony_lib.base.errors import ColonyError
+from colony_lib.base.files import failed, open_regular, redacted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    Problem = tuple[str, int, str]  # file, line number, why
+
+LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is somebody's damage
+_BLOCK = 1 << 20
+
+
+def _line(record: dict[str, Any]) -> str:
+    if "id" not in record or "v" not in record:
+        raise AssertionError(f"a journal's record needs 'id' and 'v': {list(record)}")
+    return jsontext.dumps(record) + "\n"
+
+
+def _mend(fd: int) -> int:
+    """The size to append at, after the torn end that a killed writer may have left is mended.
+
+    A last line without a newline was never acknowledged: whole JSON gets its newline, anything else goes.
+    The lock is held.
+    """
+    size = os.fstat(fd).st_size
+    if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
+        return size
+    start = size
+    tail = b""
+    while start > 0 and b"\n" not in tail:
+        step = min(_BLOCK, start)
+        start -= step
+        tail = os.pread(fd, step, start) + tail
+    torn = tail[tail.rfind(b"\n") + 1 :]
+    try:
+        whole = isinstance(jsontext.loads(torn), dict)
+    except ColonyError:
+        whole = False
+    if whole:
+        os.write(fd, b"\n")
+        return size + 1
+    os.ftruncate(fd, size - len(torn))
+    return size - len(torn)
+
+
+def open_append(path: str) -> int:
+    """A descriptor to append with; the folder is made when it is not there, a symbolic link refused."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        try:
+            return os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return os.open(path, flags, 0o666)
+    except OSError as error:
+        raise failed("append to", path, error) from None
+
+
+def append_to(fd: int, path: str, records: Iterable[dict[str, Any]]) -> None:
+    """Append the records by one write. The caller holds the journal's lock.
+
+    A write that fails or falls short is taken back: the journal is as before and ColonyError says why.
+    """
+    data = redacted("".join(map(_line, records))).encode("utf-8")
+    if not data:
+        return
+    try:
+        size = _mend(fd)
+        try:
+            written = os.write(fd, data)
+            while written < len(data):
+                written += os.write(fd, data[written:])
+        except OSError:
+            os.ftruncate(fd, size)
+            raise
+    except OSError as error:
+        raise failed("append to", path, error) from None
+
+
+def append(path: str, records: Iterable[dict[str, Any]], *, lock: str, durable: bool = False) -> None:
+    """Append whole lines under the lock. With `durable` the call returns when they are on the disk.
+
+    The fsync comes after the lock is given back, so that the fsyncs of many writers share the disk's work.
+    """
+    fd = -1
+    try:
+        with locks.held(lock):
+            fd = open_append(path)
+            new = durable and os.fstat(fd).st_size == 0
+            append_to(fd, path, records)
+        if durable:
+            sync(fd, path, new=new)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def sync(fd: int, path: str, *, new: bool = False) -> None:
+    """Make what was appended durable; for a new file its name too."""
+    from colony_lib.base.files import sync_folder
+
+    try:
+        os.fdatasync(fd)
+        if new:
+            sync_folder(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise failed("make durable", path, error) from None
+
+
+def lines(path: str, *, start: int = 0, follow_links: bool = False) -> Iterator[tuple[int, bytes, bool]]:
+    """(offset, line without its newline, whether the newline was there) from byte `start` on; nothing when
+    there is no file. Lines end at '\\n' only."""
+    try:
+        fd = open_regular(path, follow=follow_links)
+    except FileNotFoundError:
+        return
+    with os.fdopen(fd, "rb", _BLOCK) as file:
+        offset = start
+        file.seek(start)
+        while True:
+            line = file.readline(LINE_LIMIT)
+            if not line:
+                return
+            length = len(line)
+            if line.endswith(b"\n"):
+                yield offset, line[:-1], True
+            elif length < LINE_LIMIT:
+                yield offset, line, False
+            else:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(_BLOCK)
+                    length += len(line)
+                yield offset, b"\x00 too long", True
+            offset += length
+
+
+def iterate(path: str, problems: list[Problem] | None = None, *, start: int = 0) -> Iterator[dict[str, Any]]:
+    """The journal's records in the order of the file, as they are read, repeats included.
+
+    A torn last line is passed over in silence (its writer never acknowledged it); any other line that is no
+    JSON object with an id is added to `problems` and skipped.
+    """
+    number = 0
+    for _, line, ended in lines(path, start=start):
+        number += 1
+        if not line or line.isspace():
+            continue
+        try:
+            record = jsontext.loads(line)
+        except ColonyError as error:
+            if ended and problems is not None:
+                problems.append((path, number, "too long" if line == b"\x00 too long" else error.what))
+            continue
+        if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+            if problems is not None:
+                problems.append((path, number, "not an object with an 'id'"))
+            continue
+        yield record
+
+
+def read(path: str, problems: list[Problem] | None = None, *, start: int = 0) -> list[dict[str, Any]]:
+    """All records of the journal, each id once (its first line), in the order of the file."""
+    seen: dict[str, dict[str, Any]] = {}
+    for record in iterate(path, problems, start=start):
+        seen.setdefault(record["id"], record)
+    return list(seen.values())
+
+
+def tail_lines(path: str, before: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """(offset, line) from the end of the file backwards, reading only as much as is asked for.
+
+    A torn last line is left out. `before` is the byte to begin under, default the end.
+    """
+    try:
+        fd = open_regular(path, follow=False)
+    except FileNotFoundError:
+        return
+    try:
+        end = os.fstat(fd).st_size if before is None else before
+        rest = b""
+        torn = before is None
+        while end > 0:
+            step = min(_BLOCK // 4, end)
+            end -= step
+            parts = (os.pread(fd, step, end) + rest).split(b"\n")
+            rest = parts[0]
+            offset = end + sum(len(part) + 1 for part in parts)
+            for part in reversed(parts[1:]):
+                offset -= len(part) + 1
+                if torn:
+                    torn = False  # what stands after the last newline
+                elif part:
+                    yield offset, part
+        if rest and not torn:
+            yield 0, rest
+    finally:
+        os.close(fd)

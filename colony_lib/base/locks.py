@@ -1,0 +1,133 @@
+"""Kernel locks: each on a file of its own that is never renamed or deleted, and gone with its holder.
+
+This is flock(2) by itself and not through the filelock package, whose import alone costs more than the whole
+time that a writing command may take (four starts of a bare Python). It is the same kernel lock: a
+program that uses filelock on the same file excludes us and is excluded.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+
+from colony_lib.base.errors import BUSY, ColonyError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+default_timeout = 10.0  # seconds; --lock-timeout changes it
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, _OPEN, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, _OPEN, 0o666)
+
+
+def try_hold(path: str, note: str = "") -> int | None:
+    """A file descriptor that holds the lock until it is closed everywhere, or None when another holds it.
+
+    The note (whose it is: a run, a process) is kept in the lock file for the message that others get.
+    """
+    fd = _open(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        raise
+    if note:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, note.encode(), 0)
+    return fd
+
+
+def release(fd: int) -> None:
+    os.close(fd)
+
+
+def is_held(path: str) -> bool:
+    """Whether any process holds the lock now; asks with a shared lock, so askers do not see each other."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return True
+        raise
+    finally:
+        os.close(fd)
+
+
+def note(path: str) -> str:
+    """What the lock's holder, or its last one, wrote about itself; '' when nothing."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1000)
+    except OSError:
+        return ""
+
+
+class held:
+    """`with held(path):` — holds the lock for the block; ColonyError (BUSY) when not had within `timeout` s.
+
+    For milliseconds only, never across a child process or a network call.
+    """
+
+    __slots__ = ("fd", "path", "timeout", "what")
+
+    def __init__(self, path: str, timeout: float | None = None, what: str = "") -> None:
+        self.path = path
+        self.timeout = default_timeout if timeout is None else timeout
+        self.what = what or os.path.basename(path).removesuffix(".lock")
+        self.fd = -1
+
+    def __enter__(self) -> held:
+        self.fd = _open(self.path)
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(self.fd)
+                raise
+            self._wait()
+        return self
+
+    def _wait(self) -> None:
+        # flock has no timeout of its own and a signal timer would belong to the whole process: ask again, soon.
+        deadline = time.monotonic() + self.timeout
+        pause = 0.0005
+        while True:
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.02)
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    os.close(self.fd)
+                    raise
+            if time.monotonic() > deadline:
+                os.close(self.fd)
+                raise ColonyError(
+                    f"{self.what} is busy: its lock was not free within {self.timeout:g} s",
+                    where=self.path,
+                    fix="try again, or wait longer with --lock-timeout",
+                    code=BUSY,
+                )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.fd)

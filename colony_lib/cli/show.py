@@ -1,0 +1,123 @@
+"""Printing: tables for eyes, JSON for programs, talk on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from colony_lib.base.jsontext import dumps
+from colony_lib.base.text import cut, escape, width
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "grey": "90", "bold": "1"}
+_STATUSES = {
+    "green": "completed cached PASS ok",
+    "cyan": "ready",
+    "blue": "running working in_progress",
+    "yellow": "retrying waiting interrupted blocked WARN warn",
+    "red": "failed FAIL fail error",
+    "grey": "cancelled skipped pending stopped",
+}
+STATUS_COLOURS = {status: name for name, statuses in _STATUSES.items() for status in statuses.split()}
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def columns() -> int:
+    """The terminal's width; 0 (no limit) where output is not a terminal."""
+    if not is_terminal():
+        return 0
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def coloured() -> bool:
+    """Colour only on a terminal that wants it (NO_COLOR, TERM=dumb)."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def colour(text: str, name: str | None) -> str:
+    if name not in _COLOURS or not coloured():
+        return text
+    return f"\x1b[{_COLOURS[name]}m{text}\x1b[0m"
+
+
+def cell(value: Any) -> str:
+    """One value as a table shows it."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return escape(", ".join(map(str, value))) or "-"
+    if isinstance(value, dict):
+        return escape(dumps(value))
+    return escape(value)
+
+
+def table(rows: Iterable[dict[str, Any]], wanted: Sequence[str | tuple[str, str]], *, limit: int | None = None) -> None:
+    """Aligned columns under headings. `wanted`: keys, or (key, heading). On a terminal the last column is cut
+    to its width; in a pipe nothing is cut. Numbers stand right. Prints nothing but the heading for no rows."""
+    keys = [(item, item.upper().replace("_", " ")) if isinstance(item, str) else item for item in wanted]
+    found = list(rows)[:limit]
+    lines = [[heading for _, heading in keys]] + [[cell(row.get(key)) for key, _ in keys] for row in found]
+    sizes = [max(width(line[i]) for line in lines) for i in range(len(keys))]
+    right = [
+        bool(found) and all(isinstance(row.get(key), (int, float, type(None))) for row in found) for key, _ in keys
+    ]
+    room = columns()
+    for number, line in enumerate(lines):
+        parts = []
+        used = 0
+        for i, text in enumerate(line):
+            pad = sizes[i] - width(text)
+            last = i == len(line) - 1
+            if room and last and used + width(text) > room:
+                text, pad = cut(text, max(room - used, 8)), 0
+            shown = colour(text, STATUS_COLOURS.get(text)) if number else colour(text, "grey")
+            used += sizes[i] + 2
+            parts.append(" " * pad + shown if right[i] else shown if last else shown + " " * pad)
+        print("  ".join(parts).rstrip())
+
+
+def records(items: Iterable[Any]) -> None:
+    """JSON Lines: one object a line, each printed as it becomes known."""
+    for item in items:
+        sys.stdout.write(dumps(item) + "\n")
+
+
+def record(item: Any) -> None:
+    """One JSON object (or value) on one line."""
+    print(dumps(item))
+
+
+def value(item: Any) -> None:
+    """One value, bare: text as it is, anything else as JSON."""
+    print(item if isinstance(item, str) else dumps(item))
+
+
+def note(text: str) -> None:
+    """Talk, on standard error."""
+    print(escape(text, keep="\n"), file=sys.stderr)
+
+
+def warn(text: str, name: str = "") -> None:
+    print(f"colony {name}: {escape(text)}" if name else f"warning: {escape(text)}", file=sys.stderr)
+
+
+def problems(found: Iterable[tuple[str, int, str]], name: str = "") -> None:
+    """One line on standard error for each line of a journal that could not be read (base.jsonl)."""
+    speaker = f"colony {name}" if name else "colony"
+    for path, number, why in found:
+        near = os.path.relpath(path)
+        where = escape(path if near.startswith("..") else near)
+        print(f"{speaker}: skipped an unreadable line at {where}:{number}: {escape(why)}", file=sys.stderr)

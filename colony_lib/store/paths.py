@@ -1,0 +1,152 @@
+"""Where things are: finds the colony's root, and spells every name inside it."""
+
+from __future__ import annotations
+
+import os
+
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.text import check_name, escape
+from colony_lib.store import env
+
+_root: str | None = None
+
+
+def use(root: str | None) -> None:
+    """Make that folder the root for this process (`colony -C`, tests); None looks for it anew."""
+    global _root
+    _root = None if root is None else os.path.realpath(root)
+
+
+def find(start: str) -> str | None:
+    """The nearest folder from `start` upwards that holds `.colony/`; from inside an agent's git worktree the
+    colony that the worktree belongs to."""
+    folder = os.path.realpath(start)
+    mark = f"{os.sep}.colony{os.sep}worktrees{os.sep}"
+    if mark in folder + os.sep:
+        outer = (folder + os.sep).split(mark)[0]
+        if os.path.isdir(os.path.join(outer, ".colony")):
+            return outer
+    while not os.path.isdir(os.path.join(folder, ".colony")):
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+    return folder
+
+
+def root_or_none() -> str | None:
+    """The root, or None where there is no colony."""
+    global _root
+    if _root is None:
+        named = env.get("COLONY_ROOT")
+        if named:
+            if not os.path.isdir(os.path.join(named, ".colony")):
+                raise ColonyError(
+                    f"COLONY_ROOT is '{escape(named)}', which holds no .colony folder",
+                    fix="unset it, or run 'colony init' there",
+                    code=USAGE,
+                )
+            _root = os.path.realpath(named)
+        else:
+            try:
+                here = os.getcwd()
+            except FileNotFoundError:
+                raise ColonyError(
+                    "the working directory is gone", fix="cd to a folder that is there", code=USAGE
+                ) from None
+            _root = find(here)
+    return _root
+
+
+def root() -> str:
+    """The root; ColonyError (USAGE) where there is no colony."""
+    found = root_or_none()
+    if found is None:
+        raise ColonyError(
+            f"no colony in '{escape(os.getcwd())}' or above it",
+            fix="run 'colony init' here, or name one with 'colony -C DIR' or COLONY_ROOT",
+            code=USAGE,
+        )
+    return found
+
+
+def inside(*names: str) -> str:
+    """A path under `.colony/`."""
+    return os.path.join(root(), ".colony", *names)
+
+
+def agent_state(agent: str) -> str:
+    return inside("agents", check_name(agent, "agent") + ".json")
+
+
+def cache(name: str) -> str:
+    return inside("cache", name + ".json")
+
+
+def config_file() -> str:
+    return os.path.join(root(), "colony.yml")
+
+
+def document(name: str) -> str:
+    return inside("state", check_name(name.removesuffix(".json"), "document") + ".json")
+
+
+def lineage_folder() -> str:
+    return inside("lineage")
+
+
+def lock(name: str) -> str:
+    """The lock file for a thing; a name with slashes is one file ('runs/x' → locks/runs-x.lock)."""
+    return inside("locks", name.replace("/", "-") + ".lock")
+
+
+def locks_folder() -> str:
+    return inside("locks")
+
+
+def log(agent: str) -> str:
+    return inside("logs", check_name(agent, "agent") + ".jsonl")
+
+
+def logs_folder() -> str:
+    return inside("logs")
+
+
+def memory() -> str:
+    return inside("state", "memory.jsonl")
+
+
+def messages(to: str) -> str:
+    return inside("messages", check_name(to, "agent") + ".jsonl")
+
+
+def messages_folder() -> str:
+    return inside("messages")
+
+
+def metric(name: str) -> str:
+    return inside("metrics", check_name(name, "metric") + ".jsonl")
+
+
+def metrics_folder() -> str:
+    return inside("metrics")
+
+
+def run(run_id: str) -> str:
+    return inside("runs", check_name(run_id, "run"))
+
+
+def runs_folder() -> str:
+    return inside("runs")
+
+
+def state_folder() -> str:
+    return inside("state")
+
+
+def tasks() -> str:
+    return inside("state", "tasks.jsonl")
+
+
+def workflow_folder() -> str:
+    return inside("workflows")

@@ -1,0 +1,1 @@
+"""Floor 2: what runs workflows and steps."""
