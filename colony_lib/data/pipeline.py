@@ -1,0 +1,282 @@
+"""The pipeline file: reads pipeline.yml once, checked, and says where each of the data tools' files lies."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from colony_lib.base import clock
+from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
+from colony_lib.base.text import check_name, escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+DEFAULT_FILE = "pipeline.yml"
+
+# kind of file: (folder kind, name). Spelled here once, for fetch, transform, validate-data, load and report.
+_FILES = {
+    "raw": ("raw", "{name}_{date}.json"),
+    "quarantine": ("quarantine", "{name}_{date}-{number}.json"),
+    "transformed": ("transformed", "{name}_{date}.json"),
+    "rejected": ("rejected", "{name}_{date}.json"),
+    "transformation": ("reports", "transformation_{name}_{date}.json"),
+    "validation": ("reports", "validation_{name}_{date}.json"),
+    "report": ("reports", "daily_{date}.md"),
+    "daily": ("metrics", "daily_{date}.json"),
+}
+_FOLDERS = {"staging": "staging", "reports": "reports", "metrics": "metrics", "backups": "backups"}
+_STAGED = ("raw", "quarantine", "transformed", "rejected")
+_VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+
+
+class Pipeline:
+    """A checked pipeline file: `document` as read, `file` for messages, `root` that relative names start from.
+
+    Built by `load`; without a pipeline file (`given` is then false) all is default and there are no sources.
+    """
+
+    __slots__ = ("document", "file", "given", "lines", "root")
+
+    def __init__(
+        self,
+        document: dict[str, Any],
+        *,
+        root: str,
+        file: str,
+        given: bool = True,
+        lines: Mapping[tuple[Any, ...], int] | None = None,
+    ) -> None:
+        self.document = document
+        self.root = root
+        self.file = file
+        self.given = given
+        self.lines = lines or {}
+
+    def where(self, *keys: str | int) -> str:
+        """'pipeline.yml:12', the line of the key that the keys lead to, or of the nearest one above it."""
+        for depth in range(len(keys), 0, -1):
+            line = self.lines.get(tuple(keys[:depth]))
+            if line:
+                return f"{self.file}:{line}"
+        return self.file
+
+    def names(self, section: str) -> list[str]:
+        """The names in a section ('sources', 'datasets', 'views'), in the order of the file."""
+        return list(self.document.get(section) or {})
+
+    def source(self, name: str) -> dict[str, Any]:
+        """The source as written; ColonyError (FAILED) with the nearest names when there is none."""
+        return self._entry("sources", "source", name)
+
+    def dataset(self, name: str) -> dict[str, Any]:
+        """The dataset as written; ColonyError (FAILED) with the nearest names when there is none."""
+        return self._entry("datasets", "dataset", name)
+
+    def _entry(self, section: str, kind: str, name: str) -> dict[str, Any]:
+        entries = self.document.get(section) or {}
+        if name not in entries:
+            raise unknown(kind, escape(name), list(entries), where=self.file, code=FAILED)
+        entry: dict[str, Any] = entries[name]
+        return entry
+
+    def folder(self, kind: str) -> str:
+        """The absolute path of a folder: staging, reports, metrics, backups, and in staging raw, quarantine,
+        transformed, rejected. The folder need not exist: the file layer makes it."""
+        given = self.document.get("folders") or {}
+        if kind in _STAGED:
+            return os.path.join(self.folder("staging"), kind)
+        return os.path.join(self.root, given.get(kind, _FOLDERS[kind]))
+
+    def path(self, kind: str, name: str = "", date: str = "", number: int = 0) -> str:
+        """The absolute path of a file between the tools: raw, quarantine (with its number), transformed,
+        rejected, transformation, validation (of a source or dataset and a date), report and daily (of a date)."""
+        folder, pattern = _FILES[kind]
+        if "{name}" in pattern:
+            check_name(name, "dataset")
+        check_date(date)
+        return os.path.join(self.folder(folder), pattern.format(name=name, date=date, number=number))
+
+    def shown(self, path: str) -> str:
+        """The path as people and summaries see it: relative to the root when it lies in it."""
+        relative = os.path.relpath(path, self.root)
+        return path if relative.startswith("..") else relative
+
+    def in_colony(self) -> bool:
+        return os.path.isdir(os.path.join(self.root, ".colony"))
+
+    def state_folder(self) -> str:
+        """Where the data tools keep what outlives a process and belongs to this machine (circuit breakers, token
+        buckets): .colony/cache/data in a colony, else .colony-data in the staging folder."""
+        if self.in_colony():
+            return os.path.join(self.root, ".colony", "cache", "data")
+        return os.path.join(self.folder("staging"), ".colony-data")
+
+    def lock(self, name: str) -> str:
+        """The lock file of the data tools' thing of that name."""
+        if self.in_colony():
+            return os.path.join(self.root, ".colony", "locks", f"data-{name}.lock")
+        return os.path.join(self.state_folder(), f"{name}.lock")
+
+    def expand(self, value: Any, *keys: str | int) -> Any:
+        """The value with $VAR and ${VAR} taken from the environment now, in every text in it; $$ is a dollar.
+
+        `keys` lead to it in the document. ColonyError (USAGE) with file and line for a variable that is not set.
+        """
+        if isinstance(value, str):
+            return expand(value, where=self.where(*keys))
+        if isinstance(value, dict):
+            return {key: self.expand(item, *keys, key) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.expand(item, *keys, index) for index, item in enumerate(value)]
+        return value
+
+
+def load(file: str | None = None) -> Pipeline:
+    """The pipeline file, parsed strictly and checked against schemas/pipeline.schema.json.
+
+    `file` None: pipeline.yml in the colony's root, or in the working folder where there is no colony.
+    ColonyError (USAGE) with file and line for what is wrong in it, or when it is not there.
+    """
+    pipeline = find(file)
+    if not pipeline.given:
+        raise ColonyError(
+            f"no pipeline file '{pipeline.file}'",
+            where=pipeline.root,
+            fix="write one, or name it with --pipeline FILE",
+            code=USAGE,
+        )
+    return pipeline
+
+
+def find(file: str | None = None) -> Pipeline:
+    """As `load`, but where no file is named and there is none, a Pipeline of defaults whose `given` is false."""
+    root = _root()
+    path = file or os.path.join(root, DEFAULT_FILE)
+    shown = file or DEFAULT_FILE
+    if not os.path.lexists(path):
+        if file is None:
+            return Pipeline({}, root=root, file=shown, given=False)
+        raise ColonyError(f"no pipeline file '{escape(file)}'", code=USAGE)
+    document, lines = _read(path, shown)
+    _check_folders(document, shown, lines)
+    return Pipeline(document, root=root, file=shown, lines=lines)
+
+
+def _root() -> str:
+    from colony_lib.store import paths
+
+    return paths.root_or_none() or os.getcwd()
+
+
+def _read(path: str, shown: str) -> tuple[dict[str, Any], Mapping[tuple[Any, ...], int]]:
+    from colony_lib.store import schema, yamltext
+
+    document, lines = yamltext.load(path, shown)
+    schema.check(document, "pipeline", where=shown, lines=lines)
+    return document, lines
+
+
+def _check_folders(document: dict[str, Any], shown: str, lines: Mapping[tuple[Any, ...], int]) -> None:
+    # The tools write there: a pipeline file that came from elsewhere must not lead them out of the root.
+    for kind, folder in (document.get("folders") or {}).items():
+        if (
+            os.path.isabs(folder)
+            or ".." in folder.split("/")
+            or folder.strip("./") == ""
+            or ".colony" in folder.split("/")
+        ):
+            line = lines.get(("folders", kind))
+            raise ColonyError(
+                f"the folder '{escape(folder)}' does not lie in the pipeline's own folder",
+                where=f"{shown}:{line}" if line else shown,
+                fix="give a relative path without '..'",
+                code=USAGE,
+            )
+
+
+def expand(text: str, *, where: str | None = None) -> str:
+    """The text with $VAR and ${VAR} taken from the environment now; $$ is a literal dollar.
+
+    ColonyError (USAGE) that names the variable when it is not set. What a variable holds is not expanded again.
+    """
+    from colony_lib.store import env
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1) or match.group(2)
+        if not name:
+            return "$"
+        found = env.get(name)
+        if found is None:
+            raise ColonyError(
+                f"the environment variable {name} is not set", where=where, fix=f"export {name}=…", code=USAGE
+            )
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+def variables(value: Any) -> list[str]:
+    """The names of the environment variables that a value's texts use."""
+    if isinstance(value, str):
+        return [m.group(1) or m.group(2) for m in _VARIABLE.finditer(value) if m.group(1) or m.group(2)]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [name for item in inner for name in variables(item)]
+
+
+def substitute(value: Any, values: Mapping[str, str | None], *, where: str | None = None) -> Any:
+    """The value with {{name}} replaced in each of its texts, once; ColonyError (USAGE) for a name not in
+    `values`, or whose value is None."""
+    if isinstance(value, dict):
+        return {key: substitute(item, values, where=where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [substitute(item, values, where=where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def found(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in values:
+            raise unknown(
+                "reference", "{{" + escape(name) + "}}", ["{{" + n + "}}" for n in values], where=where, code=USAGE
+            )
+        text = values[name]
+        if text is None:
+            raise ColonyError(
+                f"{{{{{name}}}}} has no value yet", where=where, fix="give --since, or a default", code=USAGE
+            )
+        return text
+
+    return _PLACEHOLDER.sub(found, value)
+
+
+def check_date(text: str) -> str:
+    """The logical date, when it is a day of the calendar as YYYY-MM-DD; else ColonyError (USAGE)."""
+    import datetime
+
+    try:
+        if not _DATE.match(text):
+            raise ValueError
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        raise ColonyError(f"'{escape(text)[:40]}' is not a date", fix="write it like 2013-01-31", code=USAGE) from None
+    return text
+
+
+def logical_date(given: str | None) -> str:
+    """The date the tools work for: the one given, else $COLONY_DATE (the run's), else today here."""
+    from colony_lib.store import env
+
+    text = given or env.get("COLONY_DATE") or time.strftime("%Y-%m-%d", time.localtime(clock.epoch()))
+    return check_date(text)
+
+
+def day_before(date: str) -> str:
+    import datetime
+
+    return (datetime.date.fromisoformat(date) - datetime.timedelta(days=1)).isoformat()
