@@ -10,7 +10,7 @@ from colony_lib.base.files import failed, open_regular, redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     Problem = tuple[str, int, str]  # file, line number, why
@@ -143,11 +143,17 @@ def lines(path: str, *, start: int = 0, follow_links: bool = False) -> Iterator[
             offset += length
 
 
-def iterate(path: str, problems: list[Problem] | None = None, *, start: int = 0) -> Iterator[dict[str, Any]]:
+def iterate(
+    path: str,
+    problems: list[Problem] | None = None,
+    *,
+    start: int = 0,
+    check: Callable[[dict[str, Any]], str | None] | None = None,
+) -> Iterator[dict[str, Any]]:
     """The journal's records in the order of the file, as they are read, repeats included.
 
     A torn last line is passed over in silence (its writer never acknowledged it); any other line that is no
-    JSON object with an id is added to `problems` and skipped.
+    JSON object with an id, or of which `check` says what is wrong with it, is added to `problems` and skipped.
     """
     number = 0
     for _, line, ended in lines(path, start=start):
@@ -163,6 +169,11 @@ def iterate(path: str, problems: list[Problem] | None = None, *, start: int = 0)
         if not isinstance(record, dict) or not isinstance(record.get("id"), str):
             if problems is not None:
                 problems.append((path, number, "not an object with an 'id'"))
+            continue
+        why = check(record) if check is not None else None
+        if why is not None:
+            if problems is not None:
+                problems.append((path, number, why))
             continue
         yield record
 

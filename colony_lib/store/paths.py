@@ -116,8 +116,8 @@ def memory() -> str:
     return inside("state", "memory.jsonl")
 
 
-def messages(to: str) -> str:
-    return inside("messages", check_name(to, "agent") + ".jsonl")
+def messages() -> str:
+    return inside("messages", "messages.jsonl")
 
 
 def messages_folder() -> str:
