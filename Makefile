@@ -1,0 +1,46 @@
+# Colony: `make demo` shows it, `make test` checks it. Both make .venv/ first, once; nothing outside this folder changes.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+VENV   := .venv
+IN     := PATH="$(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$$PATH"
+PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+TESTS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check docs clean distclean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.for-use ## three real days of 2013 through the pipeline of examples/data-pipeline
+	@$(IN) $(VENV)/bin/python examples/data-pipeline/demo.py
+
+test: check ## style, types and every test; TESTS='tests/base -x' gives pytest other words
+	@$(IN) $(VENV)/bin/python -m pytest $(TESTS)
+
+check: $(VENV)/.for-work ## style and types only
+	@$(IN) ruff check .
+	@$(IN) mypy
+
+clean: ## remove what the demo, the tests and the tools have left
+	@$(MAKE) --no-print-directory -C examples clean
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv/ too
+	rm -rf $(VENV)
+
+# Two marks in the environment: one says that Colony can run from it, the other that it can be worked on.
+$(VENV)/.for-use: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.for-work: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[all,dev]'
+	@touch $(VENV)/.for-use $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: Colony needs Python 3.11 or newer; name one with 'make PYTHON=/path/to/python3'" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "make: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
