@@ -99,13 +99,18 @@ def check_schema(schema: Any, *, where: str | None = None) -> None:
         chosen.check_schema(schema)
     except jsonschema.SchemaError as error:
         place = _place(tuple(error.absolute_path), "the schema")
-        raise ColonyError(f"not a JSON Schema: {place}: {escape(cut(error.message, 160))}", where=where, code=USAGE) from None
+        raise ColonyError(
+            f"not a JSON Schema: {place}: {escape(cut(error.message, 160))}", where=where, code=USAGE
+        ) from None
     except RecursionError:
         raise ColonyError("not a JSON Schema: nested too deeply", where=where, code=USAGE) from None
     for reference in _references(schema):
         if not reference.startswith("#"):
             raise ColonyError(
-                f"the schema refers to '{escape(reference)}', outside itself", where=where, fix="copy that part in, under $defs", code=USAGE
+                f"the schema refers to '{escape(reference)}', outside itself",
+                where=where,
+                fix="copy that part in, under $defs",
+                code=USAGE,
             )
 
 
@@ -129,7 +134,7 @@ def _validator(schema: Any) -> Any:
         # Only our own schemas, from the disk: a schema must never make Colony fetch something.
         if uri.startswith(BASE) and uri.endswith(SUFFIX) and "/" not in uri[len(BASE) :]:
             return referencing.Resource.from_contents(load(uri[len(BASE) : -len(SUFFIX)]))
-        raise referencing.exceptions.NoSuchResource(ref=uri)
+        raise referencing.exceptions.NoSuchResource(uri)
 
     registry: Any = referencing.Registry(retrieve=retrieve)  # type: ignore[call-arg]
     chosen = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
@@ -177,7 +182,7 @@ def _explain(error: Any, name: str) -> Iterator[tuple[Path, str, str | None]]:
     """(path, what is wrong, what to do) for one error of jsonschema, or several where it sums them up."""
     path: Path = tuple(error.absolute_path)
     place = _place(path, name)
-    subject = f"'{place}'" if place else "the file" if not name else name
+    subject = f"'{place}'" if place else name or "the file"
     if "propertyNames" in list(error.absolute_schema_path)[-2:]:
         rule = error.schema.get("errorMessage") or "is not an allowed name"
         yield (*path, error.instance), f"the key {_shown(error.instance)} in {subject} {rule}", None
@@ -215,7 +220,9 @@ def _alternatives(error: Any, path: Path, subject: str, name: str) -> Iterator[t
     for inner in error.context:
         branches.setdefault(inner.schema_path[0], []).append(inner)
     meant = [
-        group for group in branches.values() if not any(e.validator in ("type", "const", "enum") and not e.path for e in group)
+        group
+        for group in branches.values()
+        if not any(e.validator in ("type", "const", "enum") and not e.path for e in group)
     ]
     if meant:
         for inner in min(meant, key=len):
@@ -244,7 +251,11 @@ def _plain(error: Any, subject: str) -> tuple[str, str | None]:
         fix = None
         if isinstance(value, (int, float)) and "text" in wanted:
             fix = "put it in quotes"
-        elif wanted == ["true or false"] and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "y", "n"):
+        elif (
+            wanted == ["true or false"]
+            and isinstance(value, str)
+            and value.lower() in ("yes", "no", "on", "off", "y", "n")
+        ):
             fix = f"write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
         if value is None:
             return f"{subject} is empty and must be {' or '.join(wanted)}", fix

@@ -70,7 +70,9 @@ def read_source(path: str, *, file: str | None = None) -> str:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ColonyError("not UTF-8 text", where=f"{file or path}:{line}", fix="save the file as UTF-8", code=USAGE) from None
+        raise ColonyError(
+            "not UTF-8 text", where=f"{file or path}:{line}", fix="save the file as UTF-8", code=USAGE
+        ) from None
 
 
 def load(text: str, file: str, *, as_text: Sequence[Sequence[str | None]] = ()) -> tuple[Any, Lines]:
@@ -158,7 +160,12 @@ class _Reader:
         line = event.start_mark.line + 1
         node = self.anchors.get(event.anchor)
         if node is None:
-            _refuse(f"the alias '*{escape(event.anchor)}' has no anchor before it", self.file, line, f"define it with &{escape(event.anchor)}")
+            _refuse(
+                f"the alias '*{escape(event.anchor)}' has no anchor before it",
+                self.file,
+                line,
+                f"define it with &{escape(event.anchor)}",
+            )
         if not node.complete:
             _refuse(f"the alias '*{escape(event.anchor)}' stands inside its own anchor", self.file, line, "remove it")
         self._add(node, line)
@@ -254,7 +261,12 @@ class _Builder:
         for key, value in _pairs(node):
             name = self._key(key)
             if name in own:
-                _refuse(f"the key '{escape(name)}' is there twice (first in line {own[name]})", self.file, key.line, "remove one")
+                _refuse(
+                    f"the key '{escape(name)}' is there twice (first in line {own[name]})",
+                    self.file,
+                    key.line,
+                    "remove one",
+                )
             own[name] = key.line
             if name == "<<" and key.plain:
                 merged |= {k: v for k, v in self._merge(value, key.line, 0).items() if k not in merged}
@@ -317,7 +329,8 @@ class _Builder:
 
     def _stays_text(self, path: Path) -> bool:
         return any(
-            len(pattern) == len(path) and all(want is None or want == have for want, have in zip(pattern, path, strict=True))
+            len(pattern) == len(path)
+            and all(want is None or want == have for want, have in zip(pattern, path, strict=True))
             for pattern in self.as_text
         )
 

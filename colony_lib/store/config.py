@@ -1,0 +1,198 @@
+"""colony.yml: reads it once, checked, and answers what agents are, run with, and keep secret."""
+
+from __future__ import annotations
+
+import os
+
+from colony_lib import __version__
+from colony_lib.base import files
+from colony_lib.base.errors import USAGE, ColonyError, unknown
+from colony_lib.store import env, paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+LIMIT = 1024 * 1024
+SHARED_PATHS = ["staging", "reports", "metrics", "logs"]
+# What `load` gave for which text, in this process.
+_loaded: tuple[str, str, dict[str, Any]] | None = None
+
+
+def load() -> dict[str, Any]:
+    """The checked configuration, all defaults filled in:
+
+    {v, name, shared_state: {backend, location, branch}, defaults, aliases, env_file, shared_paths, durability,
+    agents: [{id, role, description, model, runner, command, worktree_branch, env, env_file, startup_prompt, line,
+    env_lines}]}. `env` holds the texts as written ($VAR is taken by `agent_env`), `defaults.env` merged in.
+
+    ColonyError (USAGE) with file and line when there is no colony.yml or anything is wrong in it. A compiled copy
+    under .colony/cache/ is used when it was made from this very text, by this very code.
+    """
+    global _loaded
+    path = paths.config_file()
+    source = _source(path)
+    if _loaded is not None and _loaded[:2] == (path, source):
+        return _loaded[2]
+    stamp = _compiler()
+    cache = paths.cache("colony")
+    config = _cached(cache, source, stamp)
+    if config is None:
+        from colony_lib.store import config_rules
+
+        config, wrong = config_rules.checked(source, shown(path), _default_name(path))
+        if wrong:
+            raise _first(wrong)
+        _keep(cache, source, stamp, config)
+    _loaded = (path, source, config)
+    return config
+
+
+def problems() -> list[ColonyError]:
+    """Everything that is wrong with colony.yml, in the order of the file; [] for a good one."""
+    from colony_lib.store import config_rules
+
+    path = paths.config_file()
+    try:
+        return config_rules.checked(_source(path), shown(path), _default_name(path))[1]
+    except ColonyError as error:
+        return [error]
+
+
+def agent(config: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
+    """The agent of that id; ColonyError (FAILED) with the nearest ids when there is none."""
+    for candidate in config["agents"]:
+        if candidate["id"] == agent_id:
+            found: dict[str, Any] = candidate
+            return found
+    raise unknown("agent", agent_id, [candidate["id"] for candidate in config["agents"]])
+
+
+def agent_env(
+    agent: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(env, secrets): what the agent's commands get besides the caller's environment, and {NAME: value} to redact.
+
+    `environ` is the caller's environment (default: this process's); variables of `env_file` that it lacks are part of
+    `env`, and of the secrets with all the file's others. An `env` value that takes a variable is a secret under
+    its own name; where it is only part of the value, what was taken is one too. For None: the env_file alone.
+    ColonyError (USAGE) that names the agent and the variable, with file and line, when one is not set.
+    """
+    from colony_lib.store import variables
+
+    environ = env.environ() if environ is None else environ
+    env_file = agent["env_file"] if agent is not None else load()["env_file"]
+    kept = env_file_values(env_file)
+    known = {**kept, **environ}
+    result = {name: value for name, value in kept.items() if name not in environ}
+    secrets: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    for name, text in (agent or {}).get("env", {}).items():
+        assert agent is not None
+        where = f"{shown(paths.config_file())}:{agent['env_lines'][name]}"
+        result[name] = variables.expand(text, known, who=f"agent '{agent['id']}'", where=where, fix=_advice(env_file))
+        taken = variables.names(text)
+        if taken:
+            secrets[name] = result[name]
+        if "$" + "".join(taken) != text and "${" + "".join(taken) + "}" != text:
+            parts |= {variable: known[variable] for variable in taken}
+    for name, value in [*parts.items(), *((name, known[name]) for name in kept)]:
+        if value not in secrets.values():
+            secrets[name if name not in secrets else f"{name}_TAKEN"] = value
+    return result, {name: value for name, value in secrets.items() if value}
+
+
+def _advice(env_file: str | None) -> str | None:
+    if not env_file:
+        return None
+    missing = "" if os.path.exists(_env_path(env_file)) else ", which does not exist"
+    return f"export it, or write it into the env_file '{env_file}'{missing}"
+
+
+def env_file_values(env_file: str | None) -> dict[str, str]:
+    """{name: value} of the env_file that colony.yml names; {} without one, or while it does not exist."""
+    if not env_file:
+        return {}
+    from colony_lib.store import variables, yamltext
+
+    path = _env_path(env_file)
+    try:
+        return variables.parse_file(yamltext.read_source(path, file=env_file), env_file)
+    except FileNotFoundError:
+        return {}
+
+
+def _env_path(env_file: str) -> str:
+    return os.path.join(paths.root(), os.path.expanduser(env_file))
+
+
+def shown(path: str) -> str:
+    """The path as errors show it: from the working directory when it lies in it, else whole."""
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # the working directory is gone
+        return path
+    return path if relative.startswith("..") else relative
+
+
+def _source(path: str) -> str:
+    try:
+        data = files.read_bytes(path, limit=LIMIT)
+    except FileNotFoundError:
+        other = os.path.splitext(path)[0] + ".yaml"
+        fix = "rename colony.yaml to colony.yml" if os.path.exists(other) else "run 'colony init' to make one"
+        raise ColonyError(f"no colony.yml in '{os.path.dirname(path)}'", fix=fix, code=USAGE) from None
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ColonyError(
+            "not UTF-8 text", where=f"{shown(path)}:{line}", fix="save the file as UTF-8", code=USAGE
+        ) from None
+
+
+def _default_name(path: str) -> str:
+    return os.path.basename(os.path.dirname(path)) or "colony"
+
+
+def _first(wrong: list[ColonyError]) -> ColonyError:
+    first = wrong[0]
+    if len(wrong) == 1:
+        return first
+    more = f"'colony validate' shows {len(wrong) - 1} more"
+    return ColonyError(
+        first.what, where=first.where, fix=f"{first.fix}; {more}" if first.fix else more, code=first.code
+    )
+
+
+def _compiler() -> list[Any]:
+    """What a compiled copy depends on besides the text: another version of the rules makes another copy."""
+    from colony_lib.store import schema
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    found: list[Any] = [__version__]
+    for file in (os.path.join(here, "config_rules.py"), os.path.join(here, "yamltext.py"), schema.file("colony")):
+        state = os.stat(file)
+        found += [state.st_size, state.st_mtime_ns]
+    return found
+
+
+def _cached(cache: str, source: str, stamp: list[Any]) -> dict[str, Any] | None:
+    try:
+        kept = files.read_json(cache, None, follow=False)
+    except ColonyError:
+        return None  # damaged: made anew
+    if not isinstance(kept, dict) or kept.get("source") != source or kept.get("compiler") != stamp:
+        return None
+    config = kept.get("config")
+    return config if isinstance(config, dict) else None
+
+
+def _keep(cache: str, source: str, stamp: list[Any], config: dict[str, Any]) -> None:
+    try:
+        files.write_json(
+            cache, {"v": 1, "source": source, "compiler": stamp, "config": config}, indent=None, durable=False
+        )
+    except ColonyError:
+        return  # a full disk or a read-only colony makes the next start slower, not this one wrong
