@@ -136,3 +136,13 @@ def date(text: str) -> str:
         return datetime.date.fromisoformat(text).isoformat()
     except ValueError:
         raise ColonyError(f"'{escape(text)}' is not a date", fix="write it like 2013-02-08", code=USAGE) from None
+
+
+def text_or_input(words: list[str]) -> str:
+    """The words as one text; of '-' alone what standard input holds, without its last newlines."""
+    if words != ["-"]:
+        return " ".join(words)
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
+    except UnicodeDecodeError:
+        raise ColonyError("standard input is not UTF-8 text", code=USAGE) from None

@@ -1,0 +1,131 @@
+"""Journals that several machines may write: events under a logical clock, read in one order everywhere.
+
+An event carries `v`, `id`, `clock` (1 + the greatest clock its writer had seen), `ts` and `by`. What a journal
+means is a function of the *set* of its events in the order (clock, id), so that neither the order of the lines,
+nor a repeat, nor anybody's wall clock changes it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from colony_lib.base import clock, jsonl, jsontext, locks
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.store import env
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any
+
+    Event = dict[str, Any]
+    Check = Callable[[Event], str | None]
+
+VERSION = 1
+LAST_CLOCK = 1 << 53  # beyond it jq and JavaScript lose count
+LINE_LIMIT = 1 << 20  # bytes of one event; larger things are files, and the event names them
+
+
+def actor() -> str:
+    """Who acts: the agent of the step we run in, else 'user'."""
+    return env.get("COLONY_AGENT") or "user"
+
+
+def is_time(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 24 and value[10] == "T" and value[23] == "Z"
+
+
+def _envelope(event: Event) -> str | None:
+    """Why the event is unusable, whatever it is about; else None."""
+    if event.get("v") != VERSION:
+        return f"its version is {event.get('v')!r}, not {VERSION}: written by another Colony"
+    if type(event.get("clock")) is not int or not 0 <= event["clock"] <= LAST_CLOCK:
+        return "its clock is not a whole number in range"
+    if not is_time(event.get("ts")):
+        return "its time is not like 2026-11-23T06:18:00.123Z"
+    if not isinstance(event.get("by", ""), str):
+        return "its 'by' is not text"
+    return None
+
+
+def read(path: str, check: Check, problems: list[jsonl.Problem] | None = None) -> list[Event]:
+    """The events in their one order, each id once; [] when there is no file.
+
+    Lines that are no event are added to `problems` as (file, line, why). `check` says what is wrong with an event
+    of this journal's kind, or None. Of two lines that claim one id the one with the smaller text counts, so
+    that not even forgery makes the order of lines matter.
+    """
+    known: dict[str, Event] = {}
+    for event in jsonl.iterate(path, problems, check=lambda e: _envelope(e) or check(e)):
+        other = known.setdefault(event["id"], event)
+        if other is not event and other != event and jsontext.dumps(event) < jsontext.dumps(other):
+            known[event["id"]] = event
+    return sorted(known.values(), key=lambda event: (event["clock"], event["id"]))
+
+
+class changing:
+    """`with changing(path, lock, check, what) as journal:` — decide on `journal.events`, then `journal.add(…)`.
+
+    The lock is held for the whole block. At its end all that was added is appended by one write and is on the
+    disk when the block is left; after an exception nothing is written. Raises ColonyError: BUSY when the lock
+    cannot be had, FAILED when the write fails (the journal is then as before).
+    """
+
+    __slots__ = ("_check", "_clock", "_lock", "_path", "events", "new")
+
+    def __init__(self, path: str, lock: str, check: Check, what: str) -> None:
+        self._path = path
+        self._check = check
+        self._lock = locks.held(lock, what=what)
+        self._clock = 0
+        self.events: list[Event] = []
+        self.new: list[Event] = []
+
+    def __enter__(self) -> changing:
+        self._lock.__enter__()
+        try:
+            self.events = read(self._path, self._check)
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        self._clock = self.events[-1]["clock"] if self.events else 0
+        return self
+
+    def add(self, **fields: Any) -> Event:
+        """The event of these fields, stamped and to be written at the end of the block."""
+        self._clock += 1
+        if self._clock > LAST_CLOCK:
+            fix = "a line there holds a forged clock: take it out"
+            raise ColonyError("the logical clock has come to its end", where=self._path, fix=fix)
+        event = {"v": VERSION, "id": clock.new_id(), "clock": self._clock, "ts": clock.now(), "by": actor(), **fields}
+        why = _envelope(event) or self._check(event)
+        if why is not None:
+            raise AssertionError(f"an event that no reader would take: {why}: {event}")
+        if len(jsontext.dumps(event)) > LINE_LIMIT:
+            raise ColonyError(
+                f"that is more than {LINE_LIMIT >> 20} MiB in one record",
+                fix="keep large things in a file and name the file",
+                code=USAGE,
+            )
+        self.new.append(event)
+        return event
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fd = -1
+        created = False
+        try:
+            try:
+                if kind is None and self.new:
+                    fd = jsonl.open_append(self._path)
+                    created = os.fstat(fd).st_size == 0
+                    jsonl.append_to(fd, self._path, self.new)
+            finally:
+                self._lock.__exit__(None, None, None)
+            if fd >= 0:
+                jsonl.sync(fd, self._path, new=created)
+        finally:
+            if fd >= 0:
+                os.close(fd)
