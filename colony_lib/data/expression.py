@@ -1,4 +1,4 @@
-"""Reads the small expression language of pipeline.yml (derive, filter, checks) into a tree; evaluation is in vectors.py.
+"""Reads the small expression language of pipeline.yml (derive, filter, checks) into a tree; vectors.py evaluates it.
 
 Never Python: an expression can only read columns. In order of binding, loosest first:
 
@@ -6,7 +6,7 @@ Never Python: an expression can only read columns. In order of binding, loosest 
     + -    * / %    - (sign)    literals: 12, 1.5, "text", 'text', true, false    column, `odd column`    function(…)
 
 Nulls are as in SQL: a comparison with null is null; `and`, `or`, `not` follow three-valued logic; what divides by zero
-is null. A text beside a date or datetime column is read as ISO 8601. Functions are listed in vectors.FUNCTIONS.
+is null. A text beside a date or datetime column is read as ISO 8601. Functions are listed in functions.FUNCTIONS.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COMPARISONS = {"=": "==", "==": "==", "!=": "!=", "<>": "!=", "<": "<", "<=": "
 
 
 class Node:
-    """A step of an expression: `op` ('column', 'literal', 'call', 'and', '+', …), its operands, its 1-based position."""
+    """A step of an expression: `op` ('column', 'literal', 'call', 'and', '+', …), operands, 1-based position."""
 
     __slots__ = ("args", "at", "op", "value")
 
@@ -60,7 +60,7 @@ class Expression:
         self.text = text
         self.root = root
         self.where = where
-        self.columns = tuple(sorted({node.value for node in _walk(root) if node.op == "column"}))
+        self.columns = tuple(sorted({node.value for node in walk(root) if node.op == "column"}))
 
     def evaluate(self, frame: pandas.DataFrame) -> pandas.Series:
         """One value a row, on the frame's index: Int64, Float64, boolean, object (text), datetime64[s] (a date)
@@ -97,7 +97,8 @@ def parse(text: object, *, where: str | None = None) -> Expression:
     return Expression(text, _Parser(text, where).whole(), where)
 
 
-def _walk(node: Node) -> list[Node]:
+def walk(node: Node) -> list[Node]:
+    """All nodes, each before its operands."""
     found, todo = [], [node]
     while todo:
         node = todo.pop()
@@ -282,7 +283,7 @@ class _Parser:
         return value
 
     def call(self, name: str, at: int) -> Node:
-        from colony_lib.data.vectors import FUNCTIONS
+        from colony_lib.data.functions import FUNCTIONS
 
         function = FUNCTIONS.get(name.lower())
         if function is None:

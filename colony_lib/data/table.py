@@ -1,0 +1,161 @@
+"""Rows and columns: between lists of JSON objects and pandas frames that keep every value exactly.
+
+A column's dtype says its kind, so that no list of kinds has to travel beside the frame:
+Int64 integer · Float64 number · boolean · datetime64[s] date · datetime64[us] datetime (UTC) · object string or any.
+Nulls are pd.NA, NaT or, in object columns, None; never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from colony_lib.base.jsontext import dumps
+
+_KINDS = {
+    "Int64": "integer",
+    "Float64": "number",
+    "boolean": "boolean",
+    "datetime64[s]": "date",
+    "datetime64[us]": "datetime",
+}
+_LARGEST = 2**63
+
+
+def from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A frame with one line a row (index 0, 1, …) and a column for every key, in order of first appearance.
+
+    A column of integers, of numbers with a fraction, or of booleans gets that dtype; all other values stay the
+    Python objects they are. A key that a row does not have is null.
+    """
+    if not rows:
+        return frame({}, 0)
+    first = list(rows[0])
+    if all(list(row) == first for row in rows):  # as nearly always: take the columns at once
+        columns = zip(*map(dict.values, rows), strict=True)
+        return frame({name: infer(list(column)) for name, column in zip(first, columns, strict=True)}, len(rows))
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    return frame({name: infer([row.get(name) for row in rows]) for name in names}, len(rows))
+
+
+def frame(columns: dict[str, pd.Series], length: int) -> pd.DataFrame:
+    """A frame of columns that share the index 0, 1, …; also right when there are none."""
+    made = pd.DataFrame(columns, index=pd.RangeIndex(length))
+    made.columns = pd.Index(list(columns), dtype=object)
+    return made
+
+
+def infer(values: list[Any]) -> pd.Series:
+    """The column of JSON values, with the narrowest dtype that keeps all of them as they are."""
+    types = set(map(type, values)) - {type(None)}
+    index = pd.RangeIndex(len(values))
+    if len(types) == 1:
+        only = types.pop()
+        kind, filler = {int: ("integer", 0), float: ("number", 0.0), bool: ("boolean", False)}.get(only, ("any", None))
+        if filler is not None and not (kind == "integer" and _too_large(values)):
+            null = np.fromiter((v is None for v in values), dtype=bool, count=len(values))
+            filled = [filler if v is None else v for v in values]
+            return column(kind, np.array(filled, dtype=only if only is not int else "int64"), null, index)
+    return pd.Series(objects(values), index=index, dtype=object)
+
+
+def _too_large(values: list[Any]) -> bool:
+    return any(v is not None and not -_LARGEST <= v < _LARGEST for v in values)
+
+
+def objects(values: Iterable[Any]) -> np.ndarray:
+    """A one-dimensional array of the values as they are, lists among them too."""
+    values = list(values)
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+def column(kind: str, data: np.ndarray, null: np.ndarray, index: pd.Index) -> pd.Series:
+    """The column of a kind from its values and the mask of its nulls (whose values are ignored)."""
+    if kind == "integer":
+        return pd.Series(pd.arrays.IntegerArray(data, null), index=index)
+    if kind == "number":
+        return pd.Series(pd.arrays.FloatingArray(data, null), index=index)
+    if kind == "boolean":
+        return pd.Series(pd.arrays.BooleanArray(data, null), index=index)
+    if kind in ("date", "datetime"):
+        data = data.astype("datetime64[s]" if kind == "date" else "datetime64[us]")
+        data[null] = np.datetime64("NaT")
+        return pd.Series(data, index=index)
+    if null.any():
+        data = data.copy()
+        data[null] = None
+    return pd.Series(data, index=index, dtype=object)
+
+
+def empty(kind: str, index: pd.Index) -> pd.Series:
+    """A column of that kind ('integer', 'date', … as `kind` says it) with nothing but nulls."""
+    data = np.zeros(len(index), dtype={"integer": "int64", "number": "float64", "boolean": "bool"}.get(kind, "int64"))
+    if kind not in ("integer", "number", "boolean", "date", "datetime"):
+        data = np.empty(len(index), dtype=object)
+    return column(kind, data, np.ones(len(index), dtype=bool), index)
+
+
+def kind(series: pd.Series) -> str:
+    """integer, number, boolean, date, datetime, string, any (values of several types), or null (nothing else)."""
+    known = _KINDS.get(str(series.dtype))
+    if known:
+        return known
+    found = pd.api.types.infer_dtype(series, skipna=True)
+    return {"string": "string", "empty": "null"}.get(found, "any")
+
+
+def values(series: pd.Series) -> list[Any]:
+    """The column as JSON values: dates as YYYY-MM-DD, datetimes as YYYY-MM-DDThh:mm:ss[.fff[fff]]Z."""
+    which = _KINDS.get(str(series.dtype))
+    if which is None:
+        return list(series)
+    if which in ("integer", "number", "boolean"):
+        return list(series.to_numpy(dtype=object, na_value=None))
+    raw = series.to_numpy()
+    texts = objects(np.datetime_as_string(raw, unit="D" if which == "date" else "s").tolist())
+    if which == "datetime":
+        texts = texts + _fractions(raw)
+    texts[np.isnat(raw)] = None
+    return list(texts)
+
+
+def _fractions(moments: np.ndarray) -> np.ndarray:
+    """'Z' for whole seconds, else '.123Z' or '.123456Z': a value's text never depends on its neighbours."""
+    endings = objects(["Z"] * len(moments))
+    micro = np.where(np.isnat(moments), 0, moments.astype("int64")) % 1_000_000
+    for i in np.flatnonzero(micro):
+        digits = f"{int(micro[i]):06d}"
+        endings[i] = f".{digits[:3] if digits.endswith('000') else digits}Z"
+    return endings
+
+
+def to_rows(made: pd.DataFrame) -> list[dict[str, Any]]:
+    """One JSON object a line of the frame, in its order, each with every column."""
+    names = list(made.columns)
+    if not names:
+        return [{} for _ in range(len(made))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(values(made[name]) for name in names), strict=True)]
+
+
+def codes(made: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """A whole number a row, equal where the values of those columns are equal; nulls are equal to each other."""
+    combined = np.zeros(len(made), dtype="int64")
+    for name in columns:
+        found, distinct = pd.factorize(hashable(made[name]), use_na_sentinel=True)
+        combined = combined * (len(distinct) + 1) + found + 1
+        combined, _ = pd.factorize(combined)  # keeps the numbers small, however many columns there are
+    return np.asarray(combined, dtype="int64")
+
+
+def hashable(series: pd.Series) -> pd.Series:
+    """The column with lists, objects and mixed values as JSON text, so that 1, true and "1" are three values."""
+    if kind(series) != "any":
+        return series
+    return pd.Series(objects(None if v is None else dumps(v) for v in series), index=series.index, dtype=object)
