@@ -82,52 +82,64 @@ def note(path: str) -> str:
 class held:
     """`with held(path):` — holds the lock for the block; ColonyError (BUSY) when not had within `timeout` s.
 
-    For milliseconds only, never across a child process or a network call.
+    For milliseconds only, never across a child process or a network call. With `keep_open` the file stays
+    open for the next block, until `close`; such a lock belongs to one process and must not be used after a fork.
     """
 
-    __slots__ = ("fd", "path", "timeout", "what")
+    __slots__ = ("fd", "keep_open", "path", "timeout", "what")
 
-    def __init__(self, path: str, timeout: float | None = None, what: str = "") -> None:
+    def __init__(self, path: str, timeout: float | None = None, what: str = "", *, keep_open: bool = False) -> None:
         self.path = path
         self.timeout = default_timeout if timeout is None else timeout
         self.what = what or os.path.basename(path).removesuffix(".lock")
+        self.keep_open = keep_open
         self.fd = -1
 
     def __enter__(self) -> held:
-        self.fd = _open(self.path)
+        if self.fd < 0:
+            self.fd = _open(self.path)
+        try:
+            if not self._had():
+                self._wait()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _had(self) -> bool:
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                os.close(self.fd)
-                raise
-            self._wait()
-        return self
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            raise
 
     def _wait(self) -> None:
         # flock has no timeout of its own and a signal timer would belong to the whole process: ask again, soon.
         deadline = time.monotonic() + self.timeout
         pause = 0.0005
-        while True:
+        while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
-            try:
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._had():
                 return
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    os.close(self.fd)
-                    raise
-            if time.monotonic() > deadline:
-                os.close(self.fd)
-                raise ColonyError(
-                    f"{self.what} is busy: its lock was not free within {self.timeout:g} s",
-                    where=self.path,
-                    fix="try again, or wait longer with --lock-timeout",
-                    code=BUSY,
-                )
+        raise ColonyError(
+            f"{self.what} is busy: its lock was not free within {self.timeout:g} s",
+            where=self.path,
+            fix="try again, or wait longer with --lock-timeout",
+            code=BUSY,
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self.fd)
+        if self.keep_open:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

@@ -136,6 +136,11 @@ def run(run_id: str) -> str:
     return inside("runs", check_name(run_id, "run"))
 
 
+def run_lock(run_id: str, name: str) -> str:
+    """A lock of one run: 'alive' (its engine), 'journal', or the slot that an attempt runs in."""
+    return inside("locks", "runs", check_name(run_id, "run"), check_name(name, "lock") + ".lock")
+
+
 def runs_folder() -> str:
     return inside("runs")
 

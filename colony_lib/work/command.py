@@ -1,0 +1,403 @@
+"""One attempt of a step that is a command: started, watched, ended in time, and recorded.
+
+The command's shell is a small wrapper that outlives all of us if it must. It inherits the attempt's lock (which so
+is held as long as the attempt lives, whoever else dies), and when it ends and finds that its supervisor is gone, it
+turns into `colony-run-step --finish`, which records what the supervisor would have recorded.
+
+The command's streams are files without a name, not pipes: a pipe would kill a command whose supervisor died, and a
+file with a name could keep a secret that was never redacted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+
+from colony_lib.base import files, jsontext, locks
+from colony_lib.base.errors import ColonyError
+from colony_lib.base.text import escape, show_duration
+from colony_lib.store import env, paths, runs
+from colony_lib.store.redact import Redactor
+from colony_lib.work import evidence, stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Record = dict[str, Any]
+
+INLINE = 32 * 1024  # bytes; a larger output is a file of its own beside the journal
+GRACE = 5.0  # seconds between TERM and KILL
+LOCK_FD = 9  # where the wrapper finds the attempt's lock
+_AGAIN = 75  # the exit status by which a command asks for another attempt
+_LINE_LIMIT = 256 * 1024  # bytes
+
+# The wrapper tells its pid in the lock file; runs the command with the lock closed, so that what the command leaves
+# behind does not hold it; and looks whether its supervisor ($2) is still its parent when all is done.
+_HEAD = 'echo "$$" >&9; colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; '
+_END = (
+    "colony_status=$?; colony_now=$colony_parent; "
+    "if [ -r /proc/$$/stat ]; then read -r _ _ _ colony_now _ </proc/$$/stat; "
+    'else kill -0 "$colony_parent" 2>/dev/null || colony_now=1; fi; '
+    'if [ "$colony_now" != "$colony_parent" ]; then echo "$colony_status" >"$COLONY_OUTPUT.status"; '
+    'exec "$colony_python" "$colony_script" --finish "$colony_job" "$colony_status"; fi; exit $colony_status'
+)
+_DIRECT = f"{_HEAD}trap '{_END}' EXIT; eval \"$colony_command\" 9>&-"
+# A command that sets a trap or replaces its shell would take ours away: it gets a shell of its own.
+_NESTED = f'{_HEAD}(eval "$colony_command") 9>&-; {_END}'
+
+
+def wrapper(command: str) -> str:
+    return _NESTED if "trap" in command or "exec" in command else _DIRECT
+
+
+class Attempt:
+    """One attempt of a job, from start to record.
+
+    A job is {step, batch, attempt, agent, command, env, context, folder, timeout_seconds, expect, output_schema,
+    secrets, started}; `slot` the name and `lock` the descriptor of the held lock that says the attempt is alive.
+    """
+
+    def __init__(self, run: runs.Run, journal: runs.Journal, job: Record, slot: str, lock: int, scratch: str) -> None:
+        self.run = run
+        self.journal = journal
+        self.job = job
+        self.slot = slot
+        self.lock = lock
+        self.redactor = Redactor(job.get("secrets") or {})
+        self.scratch = os.path.join(scratch, f"{job['step']}.{job['batch']}.{job['attempt']}.output")
+        self.out = self.err = -1
+        self.pid = 0
+        self.ended_by: str | None = None  # 'timeout', 'cancel' or 'stop': who ended it, if we did
+        self._told = 0  # bytes of standard error that have been logged
+        self.wait_status = 0
+        self.began = time.monotonic()
+        self.began_ns = time.time_ns()
+
+    def identity(self) -> Record:
+        job = self.job
+        return {"step": job["step"], "batch": job["batch"], "attempt": job["attempt"]}
+
+    # -- start
+
+    def start(self) -> None:
+        """Record that the attempt begins, then start its command."""
+        job = self.job
+        fields = {"slot": self.slot, "pid": os.getpid(), "scratch": self.scratch}
+        started = runs.record("attempt_started", **self.identity(), **fields)
+        job["began_ns"] = self.began_ns
+        job["started"] = started["ts"]
+        self.journal.append(started)
+        if not job.get("idempotent", True):
+            self.journal.sync()  # after a power cut it must be known that this began
+        self.out, self.err = _nameless(self.run.folder), _nameless(self.run.folder)
+        source = _nameless(self.run.folder)
+        try:
+            files.write_all(source, jsontext.dumps(job["context"]).encode())
+            os.lseek(source, 0, os.SEEK_SET)
+            self._spawn(source)
+        finally:
+            os.close(source)
+
+    def _spawn(self, source: int) -> None:
+        job = self.job
+        command = job["command"]
+        left = {key: job.get(key) for key in ("agent", "expect", "output_schema", "began_ns", "started", "folder")}
+        finish = jsontext.dumps({"run": self.run.run_id, "slot": self.slot, **self.identity(), **left})
+        script = os.path.join(_bin_folder(), "colony-run-step")
+        words = ["sh", "-c", wrapper(command), "sh", command, str(os.getpid()), sys.executable, script, finish]
+        environment = {**job["env"], "COLONY_OUTPUT": self.scratch, "COLONY_ATTEMPT": str(job["attempt"])}
+        os.ftruncate(self.lock, 0)
+        os.lseek(self.lock, 0, os.SEEK_SET)
+        os.chdir(job["folder"])
+        actions = [
+            (os.POSIX_SPAWN_DUP2, source, 0),
+            (os.POSIX_SPAWN_DUP2, self.out, 1),
+            (os.POSIX_SPAWN_DUP2, self.err, 2),
+            (os.POSIX_SPAWN_DUP2, self.lock, LOCK_FD),
+        ]
+        try:
+            self.pid = os.posix_spawn(
+                "/bin/sh",
+                words,
+                environment,
+                file_actions=actions,
+                setsid=True,
+                setsigdef=_DEFAULT_SIGNALS,
+                setsigmask=(),
+            )
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise ColonyError("the command and its environment are too large for one process") from None
+            raise ColonyError(f"cannot start the command: {error.strerror}") from None
+        except ValueError as error:
+            raise ColonyError(f"cannot start the command: {error}") from None
+
+    # -- watch
+
+    def wait(self, asked: Callable[[float], str | None], log: Callable[[str, list[str]], None]) -> None:
+        """Wait for the command's end. `asked(seconds)` waits that long for somebody who wants the attempt ended and
+        says how ('cancel', 'stop') or None; `log(agent, lines)` takes standard error as it comes."""
+        limit = self.job.get("timeout_seconds")
+        deadline = None if limit is None else self.began + limit
+        pause = 0.05
+        while not self._ended(pause, deadline):
+            self.tell(log)
+            pause = min(pause * 1.5, 0.2)
+            if deadline is not None and time.monotonic() >= deadline:
+                self.ended_by = "timeout"
+            else:
+                self.ended_by = asked(0)
+            if self.ended_by:
+                end_group(self.pid, self._reap)
+                break
+        self.tell(log, last=True)
+
+    def _ended(self, pause: float, deadline: float | None) -> bool:
+        """Whether the command has ended, waiting for that at most `pause` seconds and not past the deadline."""
+        if deadline is not None:
+            pause = min(pause, max(deadline - time.monotonic(), 0))
+        watch = _watch(self.pid)
+        if watch is None:  # no pidfd on this system
+            until = time.monotonic() + pause
+            while not self._reap():
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(0.002)
+            return True
+        try:
+            ready, _, _ = select.select([watch], [], [], pause)
+        finally:
+            os.close(watch)
+        return bool(ready) and self._reap()
+
+    def _reap(self) -> bool:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.wait_status = status
+        return bool(pid)
+
+    def tell(self, log: Callable[[str, list[str]], None], last: bool = False) -> None:
+        """Hand on the whole lines of standard error that are new, redacted."""
+        agent = self.job.get("agent") or "colony"
+        size = os.fstat(self.err).st_size
+        if size < self._told:
+            self._told = 0  # the command truncated it (`> /dev/stderr`)
+        while self._told < size:
+            data = os.pread(self.err, _LINE_LIMIT, self._told)
+            end = data.rfind(b"\n") + 1
+            if end == 0 and len(data) == _LINE_LIMIT:
+                # Half of a line could hold half of a secret, which nobody would recognise: say only that it is there.
+                log(agent, [f"(a line of more than {_LINE_LIMIT:,} bytes: see stderr.log of the attempt)"])
+                self._told = self._next_line(size)
+                continue
+            if end == 0:
+                if not last:
+                    return
+                end = len(data)
+            text = self.redactor.data(data[:end]).decode("utf-8", "replace")
+            log(agent, [line for line in text.split("\n") if line.strip()])
+            self._told += end
+
+    def _next_line(self, size: int) -> int:
+        offset = self._told
+        while offset < size:
+            data = os.pread(self.err, _LINE_LIMIT, offset)
+            if b"\n" in data:
+                return offset + data.index(b"\n") + 1
+            offset += len(data)
+        return size
+
+    # -- finish
+
+    def finish(self) -> Record:
+        """The attempt's last record, appended to the journal: its status, error and output."""
+        if os.WIFSIGNALED(self.wait_status):
+            code = 128 + os.WTERMSIG(self.wait_status)
+        else:
+            code = os.WEXITSTATUS(self.wait_status)
+        return finish(self, code)
+
+    def close(self) -> None:
+        for fd in (self.out, self.err):
+            if fd >= 0:
+                os.close(fd)
+        for path in (self.scratch, self.scratch + ".status"):
+            if os.path.lexists(path):
+                os.unlink(path)
+
+
+_DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT]
+
+
+def finish(attempt: Attempt, code: int) -> Record:
+    """Read what the command left, decide what the attempt came to, keep it, record it."""
+    job = attempt.job
+    error: str | None = _last_line(attempt, code)
+    status = "completed"
+    output: Any = None
+    if attempt.ended_by == "timeout":
+        status, error = "failed", f"timed out after {show_duration(job['timeout_seconds'])}"
+    elif attempt.ended_by == "cancel":
+        status, error = "cancelled", "cancelled"
+    elif attempt.ended_by == "stop":
+        status, error = "interrupted", "interrupted"
+    elif code == _AGAIN:
+        status = "busy"
+    elif code != 0:
+        status = "failed"
+    kept: Record = {}
+    folder = os.path.join(attempt.run.folder, attempt_folder(job))
+    try:
+        if status == "completed":
+            output = _output(attempt)
+            error = evidence.missing(
+                output, job.get("output_schema"), job.get("expect") or [], job["folder"], job["began_ns"]
+            )
+            status = "failed" if error else "completed"
+        kept = _keep(attempt, folder, output if status == "completed" else None)
+    except ColonyError as problem:
+        status, error = "failed", str(problem)
+    fields = {"started": job["started"], "status": status, "exit_code": code}
+    ended = runs.record("attempt_ended", **attempt.identity(), **fields, **kept)
+    if error and status != "completed":
+        ended["error"] = attempt.redactor.text(error)
+    attempt.journal.append(ended)
+    return ended
+
+
+def attempt_folder(job: Record) -> str:
+    """Where an attempt's files are, relative to the run's folder: steps/NAME/[BATCH/]ATTEMPT."""
+    batch = [] if job["batch"] is None else [f"batch-{job['batch']}"]
+    return os.path.join("steps", job["step"], *batch, str(job["attempt"]))
+
+
+def _output(attempt: Attempt) -> Any:
+    """The value of what the command wrote to $COLONY_OUTPUT, else of its standard output."""
+    try:
+        data = files.read_bytes(attempt.scratch, limit=1 << 40)
+    except FileNotFoundError:
+        data = b""
+    if not data:
+        data = _all(attempt.out)
+    data = attempt.redactor.data(data)
+    try:
+        return jsontext.loads(data)
+    except ColonyError:
+        return data.decode("utf-8", "replace").rstrip("\n")
+
+
+def _keep(attempt: Attempt, folder: str, output: Any) -> Record:
+    """Write the streams and a large output beside the journal; returns what the record says of the output."""
+    for fd, name in ((attempt.out, "stdout.log"), (attempt.err, "stderr.log")):
+        if os.fstat(fd).st_size:
+            # Only this attempt writes here: no lock is needed, and a power cut may take it.
+            files.write_bytes(os.path.join(folder, name), attempt.redactor.data(_all(fd)), durable=False)
+    if output is None:
+        return {}
+    text = jsontext.dumps(output)
+    if len(text) <= INLINE:
+        return {"output": output}
+    path = os.path.join(folder, "output.json")
+    files.write_text(path, text + "\n")
+    return {"output_file": os.path.relpath(path, attempt.run.folder)}
+
+
+def _last_line(attempt: Attempt, code: int) -> str:
+    """'exit status 3: no such table', with the last words on standard error."""
+    size = os.fstat(attempt.err).st_size
+    tail = os.pread(attempt.err, 4096, max(0, size - 4096))
+    lines = attempt.redactor.data(tail).decode("utf-8", "replace").rstrip().rsplit("\n", 1)
+    said = f": {escape(lines[-1].strip())[:400]}" if lines[-1].strip() else ""
+    if code > 128 and code - 128 in set(signal.Signals):
+        return f"ended by {signal.Signals(code - 128).name}{said}"
+    return f"exit status {code}{said}"
+
+
+def _all(fd: int) -> bytes:
+    size = os.fstat(fd).st_size
+    parts = []
+    offset = 0
+    while offset < size:
+        part = os.pread(fd, min(size - offset, 1 << 24), offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def _nameless(folder: str) -> int:
+    """A new file that has no name: it is gone with the last process that has it open."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except (OSError, AttributeError):
+        fd, name = tempfile.mkstemp(prefix="colony-")
+        os.unlink(name)
+        return fd
+
+
+def _watch(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return None
+
+
+def _bin_folder() -> str:
+    """The folder of the executable that runs now, where its neighbours are too."""
+    return os.path.dirname(os.path.realpath(sys.argv[0]))
+
+
+def end_group(pid: int, gone: Callable[[], bool], grace: float = GRACE) -> None:
+    """End the process group: TERM, and KILL when some of it is still there after `grace` seconds. `gone` reaps
+    the leader and says whether it has ended."""
+    ended = gone()
+    deadline = time.monotonic() + grace
+    if _signal_group(pid, signal.SIGTERM):
+        while time.monotonic() < deadline:
+            ended = ended or gone()
+            if not _signal_group(pid, 0):
+                break
+            time.sleep(0.01)
+        else:
+            _signal_group(pid, signal.SIGKILL)
+    while not ended:
+        time.sleep(0.005)
+        ended = gone()
+
+
+def _signal_group(pid: int, number: int) -> bool:
+    """Send the signal; False when the group has no process any more."""
+    try:
+        os.killpg(pid, number)
+        return True
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
+def finish_orphan(words: str, code: int) -> int:
+    """What `colony-run-step --finish` does: it is the attempt's own wrapper, which outlived its supervisor, and
+    still has the command's streams as its standard output and error."""
+    job = jsontext.loads(words)
+    run = runs.load(job["run"])
+    lock = paths.run_lock(job["run"], job["slot"])
+    with locks.held(lock, what="the attempt"):
+        job["secrets"] = env.secret_values()
+        journal = runs.Journal(job["run"])
+        attempt = Attempt(run, journal, job, job["slot"], -1, "")
+        attempt.scratch = env.get("COLONY_OUTPUT") or ""
+        attempt.out, attempt.err = os.dup(1), os.dup(2)
+        unit = run.step(job["step"]).unit(job["batch"])
+        if unit.status == "running" and unit.attempts == job["attempt"]:
+            attempt.tell(stream.logger(run.run_id, job), last=True)
+            finish(attempt, code)
+            journal.sync()
+        attempt.close()
+    return 0

@@ -1,0 +1,140 @@
+"""From a unit of a run to a job: its command with every reference filled in, its environment, its context."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.store import config, env, paths, references, runs, shellwords
+from colony_lib.work.engine import Schedule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+
+
+def refuse_unknown_work(plan: Record) -> None:
+    """ColonyError (USAGE) for a plan with a step that this version cannot do; before anything is written."""
+    for step in [*plan["steps"], *plan["error_handling"]]:
+        where = f"{plan['file']}:{step['line']}" if step.get("line") else plan["file"]
+        if not step.get("run"):
+            raise ColonyError(
+                f"step '{step['name']}' has no 'run', and this version runs commands only",
+                where=where,
+                fix="give it a 'run' command; its instructions then document it",
+                code=USAGE,
+            )
+        if step.get("cache"):
+            raise ColonyError(
+                f"step '{step['name']}' asks for 'cache', which this version does not have",
+                where=where,
+                fix="take 'cache' out",
+                code=USAGE,
+            )
+
+
+class Jobs:
+    """Makes the jobs of one run; what is the same for all jobs of an agent is worked out once."""
+
+    def __init__(self, run: runs.Run, schedule: Schedule) -> None:
+        self.run = run
+        self.schedule = schedule
+        self._base: dict[str | None, tuple[Record, Record]] = {}
+        self._folders: dict[str | None, str] = {}
+        self._known: dict[str, str] | None = None
+
+    def make(self, name: str, batch: int | None, failure: Record | None = None) -> Record:
+        """The job for the unit's next attempt. ColonyError when a reference or a variable has no value."""
+        step = self.run.step(name)
+        definition = step.definition
+        scope = self.schedule.scope(definition, batch, failure)
+        text, values = shellwords.command(definition["run"], scope)
+        environment, secrets = self._environment(definition.get("agent"))
+        environment = {**environment, **values}
+        for key, value in (definition.get("env") or {}).items():
+            environment[key] = references.text(str(value), scope)
+        unit = step.unit(batch)
+        environment["COLONY_STEP"] = name
+        if batch is not None:
+            environment["COLONY_BATCH_ID"] = str(batch)
+        expect = (definition.get("expect") or {}).get("files") or []
+        return {
+            "step": name,
+            "batch": batch,
+            "attempt": unit.attempts + 1,
+            "agent": definition.get("agent"),
+            "command": text,
+            "env": environment,
+            "secrets": secrets,
+            "context": self._context(scope, batch),
+            "folder": self._folder(definition.get("agent")),
+            "timeout_seconds": definition.get("timeout_seconds"),
+            "idempotent": definition.get("idempotent", True),
+            "expect": [references.text(each, scope) for each in expect],
+            "output_schema": definition.get("output_schema"),
+        }
+
+    def _context(self, scope: references.Scope, batch: int | None) -> Record:
+        """What the command finds as JSON on its standard input."""
+        return {
+            "run": self.run.run_id,
+            "workflow": self.run.plan["name"],
+            "date": self.run.header["date"],
+            "input": self.run.header.get("input"),
+            "steps": scope.steps,
+            "item": None if scope.item is references.ABSENT else scope.item,
+            "batch_id": batch,
+        }
+
+    def _folder(self, agent: str | None) -> str:
+        if agent not in self._folders:
+            worktree = paths.inside("worktrees", agent) if agent else ""
+            self._folders[agent] = worktree if agent and os.path.isdir(worktree) else paths.root()
+        return self._folders[agent]
+
+    def _environment(self, agent: str | None) -> tuple[Record, Record]:
+        """(what is added to the caller's environment, {NAME: value} of all that must be kept secret)."""
+        if agent not in self._base:
+            given, secrets = config.agent_env(None if agent is None else self._agent(agent))
+            secrets = {**self._secrets_of_all(), **secrets}
+            bin_folder = os.path.dirname(os.path.realpath(sys.argv[0]))
+            path = given.get("PATH") or env.get("PATH") or os.defpath
+            if bin_folder not in path.split(os.pathsep):
+                path = bin_folder + os.pathsep + path
+            added = {
+                **given,
+                "PATH": path,
+                "COLONY_ROOT": paths.root(),
+                "COLONY_RUN_ID": self.run.run_id,
+                "COLONY_WORKFLOW": self.run.plan["name"],
+                "COLONY_AGENT": agent or "",
+                "COLONY_DATE": self.run.header["date"],
+                "COLONY_BATCH_ID": "",
+            }
+            values = set(secrets.values())
+            names = [name for name, value in {**env.environ(), **added}.items() if value in values]
+            added["COLONY_SECRETS"] = ":".join(sorted(names))
+            self._base[agent] = added, secrets
+        return self._base[agent]
+
+    def _agent(self, agent: str) -> Record:
+        found: Record | None = self.run.header["agents"].get(agent)
+        if found is None:
+            raise ColonyError(f"the agent '{agent}' was not in colony.yml when the run was started")
+        return found
+
+    def _secrets_of_all(self) -> dict[str, str]:
+        """The secrets of every agent as far as they are set now: a command sees the caller's whole environment."""
+        if self._known is None:
+            found: dict[str, str] = {}
+            for agent in self.run.header["agents"].values():
+                try:
+                    found.update(config.agent_env(agent)[1])
+                except ColonyError:
+                    continue  # not set: there is no value to hide, and the error belongs to that agent's own step
+            key = env.get("ANTHROPIC_API_KEY")
+            self._known = {**found, "ANTHROPIC_API_KEY": key} if key else found
+        return self._known

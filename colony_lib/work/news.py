@@ -1,0 +1,114 @@
+"""What a run tells while it runs and when it ends: progress, log lines, metric points; in batches, off the hot path."""
+
+from __future__ import annotations
+
+from colony_lib.base import clock
+from colony_lib.base.text import show_duration
+from colony_lib.store import logs, metrics, runs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Record = dict[str, Any]
+
+_LEVELS = {"completed": "info", "failed": "error", "busy": "warn", "interrupted": "warn", "cancelled": "warn"}
+
+
+class News:
+    """Collects log lines until `flush`, and passes progress on at once."""
+
+    def __init__(self, run: runs.Run, tell: Callable[[str, str, float | None, str | None], None]) -> None:
+        self.run = run
+        self.tell = tell
+        self._lines: dict[str, list[Record]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._lines)
+
+    def started(self, job: Record) -> None:
+        again = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
+        self._log(job["step"], job["batch"], job["attempt"], "info", f"started{again}")
+        self.tell(_shown(job["step"], job["batch"]), "started", None, None)
+
+    def ended(self, record: Record) -> None:
+        name, batch, status = record["step"], record["batch"], record["status"]
+        unit = self.run.step(name).unit(batch)
+        took = None
+        if unit.started and unit.ended:
+            took = clock.seconds(unit.ended) - clock.seconds(unit.started)
+        words = f"{status} in {show_duration(took)}" if status == "completed" else f"{status}: {record.get('error')}"
+        if unit.status == "retrying":
+            words += "; will be tried again"
+        self._log(name, batch, record["attempt"], _LEVELS[status], words)
+        self.tell(_shown(name, batch), unit.status if status == "failed" else status, took, record.get("error"))
+
+    def decided(self, record: Record) -> None:
+        """News of the schedule's own: skipped, failed before an attempt, waiting."""
+        name = record["step"]
+        status = record["type"].removeprefix("step_")
+        if status == "expanded":
+            return
+        why = record.get("reason") or record.get("error") or record.get("why")
+        level = "error" if status == "failed" else "info"
+        self._log(name, record.get("batch"), 0, level, f"{status}: {why}")
+        self.tell(_shown(name, record.get("batch")), status, None, why)
+
+    def _log(self, step: str, batch: int | None, attempt: int, level: str, message: str) -> None:
+        agent = self.run.step(step).definition.get("agent") or "colony"
+        line = {"ts": clock.now(), "level": level, "message": f"{_shown(step, batch)} {message}"}
+        self._lines.setdefault(agent, []).append({**line, "run_id": self.run.run_id, "step": step, "attempt": attempt})
+
+    def flush(self) -> None:
+        """Append the collected log lines."""
+        for agent, lines in self._lines.items():
+            logs.write(agent, lines)
+        self._lines = {}
+
+    def run_ended(self, status: str, error: str | None) -> None:
+        """The last log line and the metric points that the engine records by itself (contract section 6)."""
+        run = self.run
+        level = "info" if status == "completed" else "error" if status == "failed" else "warn"
+        words = f"run {run.run_id} of {run.plan['name']} {status}" + (f": {error}" if error else "")
+        line = {
+            "ts": clock.now(),
+            "level": level,
+            "message": words,
+            "run_id": run.run_id,
+            "step": None,
+            "attempt": None,
+        }
+        self._lines.setdefault("colony", []).append(line)
+        self.flush()
+        if status in ("completed", "failed"):
+            metrics.record_many(self._points(status))
+
+    def _points(self, status: str) -> list[Record]:
+        """One point a finished step and attempt count, so that a resumed run adds only what is new."""
+        run = self.run
+        workflow = {"workflow": run.plan["name"]}
+        started = sum(step.units[None].attempts for step in run.steps.values() if None in step.units)
+        points: list[Record] = []
+        for name in run.steps:
+            record = run.step_record(name, outputs=False)
+            if record["status"] in ("completed", "failed") and record["duration_seconds"] is not None:
+                point = _point(
+                    run, "workflow.step.duration_seconds", record["duration_seconds"], record["attempts"], name
+                )
+                points.append({**point, "labels": {**workflow, "step": name}})
+        summary = run.summary(status)
+        if summary["duration_seconds"] is not None:
+            point = _point(run, "workflow.run.duration_seconds", summary["duration_seconds"], started, status)
+            points.append({**point, "labels": workflow})
+        point = _point(run, f"workflow.runs.{status}", 1, started, status)
+        return [*points, {**point, "labels": workflow}]
+
+
+def _point(run: runs.Run, name: str, value: float, attempts: int, what: str) -> Record:
+    return {"name": name, "value": value, "id": f"{run.run_id}-{attempts}-{what}"[:128].rstrip("-._")}
+
+
+def _shown(step: str, batch: int | None) -> str:
+    return step if batch is None else f"{step}[{batch}]"

@@ -1,0 +1,297 @@
+"""The engine's loop: starts what may start, waits, records, until the run has an end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from colony_lib.base import clock, locks
+from colony_lib.base.errors import BUSY, FAILED, INTERRUPTED, OK, TERMINATED, ColonyError
+from colony_lib.store import paths, runs
+from colony_lib.work import adoption
+from colony_lib.work.engine import Schedule
+from colony_lib.work.jobs import Jobs
+from colony_lib.work.news import News
+from colony_lib.work.pool import Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    Record = dict[str, Any]
+
+LOOK = 0.2  # seconds between looks for a wish to cancel, and at attempts that other processes do
+EXIT = {"completed": OK, "failed": FAILED, "cancelled": FAILED, "waiting": BUSY, "interrupted": INTERRUPTED}
+
+
+class Runner:
+    """Runs one run, whose 'alive' lock the caller holds. `tell(step, status, seconds, error)` hears of progress."""
+
+    def __init__(self, run: runs.Run, tell: Callable[[str, str, float | None, str | None], None]) -> None:
+        self.run = run
+        self.journal = runs.Journal(run.run_id)
+        self.news = News(run, tell)
+        self.workers: list[Worker] = []
+        self.idle: list[Worker] = []
+        self.orphans: list[adoption.Orphan] = []
+        self.signalled = 0
+        self._unsynced = False  # completions that are in the journal and perhaps not on the disk
+        self._looked = 0.0
+        self._stopping: str | None = None
+        self._poll = select.poll()
+        self._by_fd: dict[int, Worker] = {}
+
+    # -- the whole
+
+    def go(self, *, resumed: bool = False, only: str | None = None) -> str:
+        """Run to the end and return the run's status; with `only` just that step, which must be able to start."""
+        self.orphans = adoption.settle(self.run, self.journal)
+        if only is None:
+            self._note(runs.record("run_started", pid=os.getpid(), resumed=resumed))
+        self.schedule = Schedule(self.run, only)
+        self.jobs = Jobs(self.run, self.schedule)
+        for orphan in self.orphans:
+            self.schedule.adopt(orphan.step, orphan.batch)
+        wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        before = [(number, signal.signal(number, self._on_signal)) for number in _SIGNALS]
+        old_wake = signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        self._poll.register(wake_r, select.POLLIN)
+        self._wake = wake_r
+        try:
+            self._loop()
+            status = self._outcome()
+            if only is None:
+                self._finish(status)
+            else:
+                self.journal.sync()
+            return status
+        finally:
+            signal.set_wakeup_fd(old_wake)
+            for number, handler in before:
+                signal.signal(number, handler)
+            for worker in self.workers:
+                worker.close()
+            self.news.flush()
+            self.journal.close()
+            os.close(wake_r)
+            os.close(wake_w)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signalled = self.signalled or number
+
+    def _loop(self) -> None:
+        while True:
+            if not self._stopping:
+                self._dispatch()
+            self._write_news()
+            if self.schedule.is_over() or (self._stopping and not self.schedule.active):
+                return
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for a worker's word, a signal, a retry's time, or the next look around; then take in what came."""
+        pause = LOOK
+        wake = self.schedule.wake()
+        if wake is not None:
+            pause = min(pause, max(wake - clock.epoch(), 0.0))
+        ready = self._poll.poll(0 if self._write_later() else pause * 1000)
+        if not ready:
+            self.news.flush()
+            if self._write_later():
+                ready = self._poll.poll(pause * 1000)
+        for fd, _ in ready:
+            if fd == self._wake:
+                os.read(fd, 512)
+            else:
+                self._hear(self._by_fd[fd])
+        now = time.monotonic()
+        if self.signalled and not self._stopping:
+            self._stop("interrupted")
+        if now - self._looked >= LOOK:
+            self._looked = now
+            self._look_around()
+
+    def _write_later(self) -> bool:
+        return self.news.waiting
+
+    def _look_around(self) -> None:
+        if not self._stopping and os.path.exists(runs.cancel_file(self.run.run_id)):
+            self._stop("cancelled")
+        for orphan in list(self.orphans):
+            record = orphan.look(self.run, self.journal, self._stopping == "interrupted")
+            if record is not None:
+                self.orphans.remove(orphan)
+                self._apply(record)
+
+    def _stop(self, why: str) -> None:
+        """Start nothing more and end what is being done."""
+        self._stopping = why
+        if why == "interrupted":
+            for worker in self.workers:
+                if worker.job is not None:
+                    worker.tell_stop()
+
+    # -- starting
+
+    def _dispatch(self) -> None:
+        while self.idle or len(self.workers) < self.run.plan["max_parallel"]:
+            unit = self.schedule.next(clock.epoch())
+            if unit is None:
+                return
+            name, batch = unit
+            try:
+                job = self.jobs.make(name, batch)
+            except ColonyError as error:
+                self._note(runs.record("step_failed", step=name, batch=batch, error=str(error)))
+                self._ended(name, batch)
+                continue
+            if self._unsynced and self.run.step(name).definition["depends_on"]:
+                # What this step depends on must be on the disk before it starts.
+                self._sync()
+            self._send(job)
+
+    def _send(self, job: Record) -> None:
+        while True:
+            worker = self.idle.pop() if self.idle else self._new_worker()
+            try:
+                worker.send(job)
+                break
+            except OSError:
+                self._lost(worker)
+        self.news.started(job)
+
+    def _new_worker(self) -> Worker:
+        worker = Worker(self.run, self.workers)
+        self.workers.append(worker)
+        self._by_fd[worker.socket.fileno()] = worker
+        self._poll.register(worker.socket, select.POLLIN)
+        return worker
+
+    # -- hearing
+
+    def _hear(self, worker: Worker) -> None:
+        records = worker.receive()
+        if records is None:
+            self._lost(worker)
+            return
+        for record in records:
+            worker.job = None
+            self.idle.append(worker)
+            self._apply(record)
+
+    def _lost(self, worker: Worker) -> None:
+        """A worker has died; its command may live on, and is then waited for like any orphan."""
+        self._poll.unregister(worker.socket)
+        del self._by_fd[worker.socket.fileno()]
+        self.workers.remove(worker)
+        worker.close()
+        if worker.job is not None:
+            self.orphans.append(adoption.Orphan.of_job(worker.job, worker.slot))
+
+    def _apply(self, record: Record) -> None:
+        """Take in an attempt's last record, which is in the journal already."""
+        self.run.apply(record)
+        self._unsynced = True
+        self.news.ended(record)
+        if record["step"] in self.run.steps:
+            self._ended(record["step"], record["batch"])
+
+    def _ended(self, name: str, batch: int | None) -> None:
+        self.schedule.ended(name, batch, clock.epoch())
+
+    # -- recording
+
+    def _note(self, record: Record) -> None:
+        self.journal.append(record)
+        self.run.apply(record)
+        self._unsynced = True
+
+    def _write_news(self) -> None:
+        if self.schedule.news:
+            self.journal.append(*self.schedule.news)
+            for record in self.schedule.news:
+                self.news.decided(record)
+            self.schedule.news.clear()
+            self._unsynced = True
+
+    def _sync(self) -> None:
+        self.journal.sync()
+        self._unsynced = False
+
+    # -- the end
+
+    def _outcome(self) -> str:
+        if self._stopping:
+            return self._stopping
+        if self.schedule.failure:
+            return "failed"
+        if self.schedule.waiting:
+            return "waiting"
+        return "completed"
+
+    def _finish(self, status: str) -> None:
+        error = None
+        if status in ("failed", "cancelled"):
+            records = [
+                runs.record("step_cancelled", step=name)
+                for name, step in self.run.steps.items()
+                if step.status in ("pending", "retrying")
+            ]
+            for record in records:
+                self.run.apply(record)
+            self.journal.append(*records)
+        if status == "failed" and self.schedule.failure:
+            name, said = self.schedule.failure
+            error = f"{name}: {said}"
+            self._handle_failure({"step": name, "error": said})
+            if self._stopping:
+                status = self._stopping
+        if status == "interrupted" and self.orphans:
+            self.orphans = []  # they go on without us; resume finds them
+        self._note(runs.record("run_ended", status=status, error=error))
+        self._sync()
+        self.news.run_ended(status, error)
+        runs.keep_summary(self.run)
+
+    def _handle_failure(self, failure: Record) -> None:
+        """Do the error_handling steps, one after the other; the run stays failed whatever comes of them."""
+        for name, step in self.run.handlers.items():
+            while step.status in ("pending", "retrying") and not self._stopping:
+                try:
+                    job = self.jobs.make(name, None, failure)
+                except ColonyError as error:
+                    self._note(runs.record("step_failed", step=name, error=str(error)))
+                    break
+                self._sync()
+                self._send(job)
+                while any(worker.job is not None for worker in self.workers) or self.orphans:
+                    self._wait()
+                if step.status == "retrying":
+                    time.sleep(min(step.definition["retry"]["delay_seconds"], 60.0))
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def hold(run_id: str) -> int:
+    """The held lock that says the run is alive. ColonyError (BUSY) when another process runs it."""
+    path = paths.run_lock(run_id, "alive")
+    fd = locks.try_hold(path, note=f"process {os.getpid()}")
+    if fd is None:
+        raise ColonyError(
+            f"the run '{run_id}' is being run by another process ({locks.note(path) or 'unknown'})",
+            fix=f"watch it with 'colony workflow status {run_id}'",
+            code=BUSY,
+        )
+    return fd
+
+
+def exit_status(status: str, signalled: int) -> int:
+    """The exit status for a run that ended so; a terminated one differs from one interrupted at the keyboard."""
+    if status == "interrupted":
+        return INTERRUPTED if signalled in (0, signal.SIGINT) else TERMINATED
+    return EXIT[status]
