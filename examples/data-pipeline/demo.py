@@ -32,6 +32,7 @@ SOURCES = (
     "flights_api.py",
     "prepare_data.py",
     "demo.py",
+    os.path.join(".colony", ".gitignore"),
     os.path.join(".colony", "workflows", "daily-etl.yaml"),
 )
 DAYS = {
