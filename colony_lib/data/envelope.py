@@ -52,7 +52,10 @@ class Writer:
 
     def add(self, row: Row) -> None:
         """One more record; ColonyError (USAGE) when it cannot be JSON (NaN, an infinity)."""
-        line = jsontext.dumps(row)
+        self.add_line(jsontext.dumps(row))
+
+    def add_line(self, line: str) -> None:
+        """One more record that is one line of JSON already, as jsontext.dumps gives it."""
         self._buffer.append(",\n" + line if self.count else "\n" + line)
         self.count += 1
         self._size += len(line)
@@ -148,7 +151,7 @@ def _whole(value: Any, path: str) -> tuple[dict[str, Any], list[Row]]:
     return head, value["data"]
 
 
-def open_rows(path: str, problems: list[readers.Problem] | None = None) -> tuple[dict[str, Any], Iterator[Row]]:
+def open_rows(path: str, problems: readers.Problems | None = None) -> tuple[dict[str, Any], Iterator[Row]]:
     """(head, records) of any table of records: an envelope, a JSON list, NDJSON or CSV; '-' is standard input.
 
     The head says the `format` found, and of CSV the `columns`. A record that cannot be read (not an object, a
@@ -159,7 +162,7 @@ def open_rows(path: str, problems: list[readers.Problem] | None = None) -> tuple
     name = "standard input" if path == "-" else path
     data = readers.unzip(_bytes(path), name)
     kind = readers.detect(data, path)
-    refuse = problems if problems is not None else readers.Refusing(name)
+    refuse: readers.Problems = problems if problems is not None else readers.Refusing(name)
     if kind == "csv":
         table = readers.Csv(data, name, refuse, delimiter="\t" if readers.suffix(path) == ".tsv" else ",")
         return {"format": kind, "columns": table.columns}, iter(table)

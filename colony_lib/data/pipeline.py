@@ -30,7 +30,6 @@ _FILES = {
 }
 _FOLDERS = {"staging": "staging", "reports": "reports", "metrics": "metrics", "backups": "backups"}
 _STAGED = ("raw", "quarantine", "transformed", "rejected")
-_VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
@@ -60,11 +59,9 @@ class Pipeline:
 
     def where(self, *keys: str | int) -> str:
         """'pipeline.yml:12', the line of the key that the keys lead to, or of the nearest one above it."""
-        for depth in range(len(keys), 0, -1):
-            line = self.lines.get(tuple(keys[:depth]))
-            if line:
-                return f"{self.file}:{line}"
-        return self.file
+        from colony_lib.store import yamltext
+
+        return yamltext.where(self.lines, keys, self.file)
 
     def names(self, section: str) -> list[str]:
         """The names in a section ('sources', 'datasets', 'views'), in the order of the file."""
@@ -174,12 +171,28 @@ def _root() -> str:
     return paths.root_or_none() or os.getcwd()
 
 
+# Values that are sent as text: `{code: 010}` is '010'.
+_AS_TEXT = (("sources", None, "params", None), ("sources", None, "headers", None), ("sources", None, "auth", None))
+
+
 def _read(path: str, shown: str) -> tuple[dict[str, Any], Mapping[tuple[Any, ...], int]]:
+    from colony_lib.data import sources
     from colony_lib.store import schema, yamltext
 
-    document, lines = yamltext.load(path, shown)
-    schema.check(document, "pipeline", where=shown, lines=lines)
+    document, lines = yamltext.read(path, file=shown, as_text=_AS_TEXT)
+    if document is None:
+        raise ColonyError(f"'{escape(shown)}' is empty", fix="describe sources and datasets in it", code=USAGE)
+    # A type of source that is not here has keys of its own: say that first, not that its keys are unknown.
+    for name, source in _entries(document, "sources"):
+        if isinstance(source.get("type"), str):
+            sources.check_type(source["type"], where=yamltext.where(lines, ("sources", name, "type"), shown))
+    schema.check(document, "pipeline", lines, shown)
     return document, lines
+
+
+def _entries(document: Any, section: str) -> list[tuple[str, dict[str, Any]]]:
+    found = document.get(section) if isinstance(document, dict) else None
+    return [(k, v) for k, v in found.items() if isinstance(v, dict)] if isinstance(found, dict) else []
 
 
 def _check_folders(document: dict[str, Any], shown: str, lines: Mapping[tuple[Any, ...], int]) -> None:
@@ -205,54 +218,56 @@ def expand(text: str, *, where: str | None = None) -> str:
 
     ColonyError (USAGE) that names the variable when it is not set. What a variable holds is not expanded again.
     """
-    from colony_lib.store import env
+    if "$" not in text:
+        return text
+    from colony_lib.store import env, variables
 
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1) or match.group(2)
-        if not name:
-            return "$"
-        found = env.get(name)
-        if found is None:
-            raise ColonyError(
-                f"the environment variable {name} is not set", where=where, fix=f"export {name}=…", code=USAGE
-            )
-        return found
-
-    return _VARIABLE.sub(value, text)
+    return variables.expand(text, env.environ(), who="the pipeline", where=where)
 
 
-def variables(value: Any) -> list[str]:
+def variables_in(value: Any) -> list[str]:
     """The names of the environment variables that a value's texts use."""
     if isinstance(value, str):
-        return [m.group(1) or m.group(2) for m in _VARIABLE.finditer(value) if m.group(1) or m.group(2)]
+        from colony_lib.store import variables
+
+        return variables.names(value)
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [name for item in inner for name in variables(item)]
+    return [name for item in inner for name in variables_in(item)]
 
 
-def substitute(value: Any, values: Mapping[str, str | None], *, where: str | None = None) -> Any:
-    """The value with {{name}} replaced in each of its texts, once; ColonyError (USAGE) for a name not in
-    `values`, or whose value is None."""
+def fill(value: Any, values: Mapping[str, str | None], *, where: str | None = None) -> Any:
+    """The value with {{name}} and $VAR filled in, in each of its texts and in one go: what is filled in is data.
+
+    ColonyError (USAGE) for a {{name}} that is not among `values`, or has no value, and for a variable not set.
+    """
     if isinstance(value, dict):
-        return {key: substitute(item, values, where=where) for key, item in value.items()}
+        return {key: fill(item, values, where=where) for key, item in value.items()}
     if isinstance(value, list):
-        return [substitute(item, values, where=where) for item in value]
+        return [fill(item, values, where=where) for item in value]
     if not isinstance(value, str):
         return value
+    parts = _PLACEHOLDER.split(value)
+    for place, part in enumerate(parts):
+        parts[place] = _value_of(part, values, where) if place % 2 else expand(part, where=where)
+    return "".join(parts)
 
-    def found(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in values:
-            raise unknown(
-                "reference", "{{" + escape(name) + "}}", ["{{" + n + "}}" for n in values], where=where, code=USAGE
-            )
-        text = values[name]
-        if text is None:
-            raise ColonyError(
-                f"{{{{{name}}}}} has no value yet", where=where, fix="give --since, or a default", code=USAGE
-            )
-        return text
 
-    return _PLACEHOLDER.sub(found, value)
+def _value_of(name: str, values: Mapping[str, str | None], where: str | None) -> str:
+    if name not in values:
+        known = ["{{" + n + "}}" for n in values]
+        raise unknown("reference", "{{" + escape(name) + "}}", known, where=where, code=USAGE)
+    text = values[name]
+    if text is None:
+        raise ColonyError("{{" + name + "}} has no value yet", where=where, fix=f"give --{name}", code=USAGE)
+    return text
+
+
+def byte_count(value: int | str) -> int:
+    """Bytes of '200MB', '64 KB', '1.5GB' (powers of ten) or of a bare number, as the schema lets them be written."""
+    if isinstance(value, int):
+        return value
+    number, unit = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB)", value).groups()  # type: ignore[union-attr]
+    return int(float(number) * {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}[unit])
 
 
 def check_date(text: str) -> str:

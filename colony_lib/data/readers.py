@@ -14,9 +14,15 @@ from colony_lib.base.text import escape
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
+    from typing import Any, Protocol
 
     Row = dict[str, Any]
+
+    class Problems(Protocol):
+        """Where readers put what they cannot read: a list, or something that raises."""
+
+        def append(self, problem: Problem, /) -> None: ...
+
 
 Problem = tuple[int, str, "Any"]  # line (CSV, NDJSON) or place in the list from 1 on, the reason, what stood there
 FORMATS = ("csv", "json", "ndjson")
@@ -32,7 +38,7 @@ class Refusing(list[Problem]):
         super().__init__()
         self.name = name
 
-    def append(self, problem: Problem) -> None:
+    def append(self, problem: Problem, /) -> None:
         line, reason, _ = problem
         raise ColonyError(f"unreadable record: {reason}", where=f"{self.name}:{line}", code=FAILED)
 
@@ -78,7 +84,7 @@ def detect(data: bytes, path: str = "-") -> str:
     return "ndjson"
 
 
-def objects(values: Iterable[Any], problems: list[Problem]) -> Iterator[Row]:
+def objects(values: Iterable[Any], problems: Problems) -> Iterator[Row]:
     """Those values that are JSON objects; the others are problems, by their place in the list."""
     for place, value in enumerate(values, 1):
         if isinstance(value, dict):
@@ -94,7 +100,7 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "an object")
 
 
-def ndjson(data: bytes, name: str, problems: list[Problem]) -> Iterator[Row]:
+def ndjson(data: bytes, name: str, problems: Problems) -> Iterator[Row]:
     """The object on each line; empty lines count and are passed over."""
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
@@ -127,7 +133,7 @@ class Csv:
     """
 
     def __init__(
-        self, data: bytes, name: str, problems: list[Problem], *, encoding: str = "utf-8", delimiter: str = ","
+        self, data: bytes, name: str, problems: Problems, *, encoding: str = "utf-8", delimiter: str = ","
     ) -> None:
         self.name = name
         self.problems = problems

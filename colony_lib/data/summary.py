@@ -7,7 +7,7 @@ from colony_lib.base.text import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 
@@ -27,3 +27,37 @@ def emit(summary: dict[str, Any], lines: Iterable[str], *, json: bool) -> None:
     output = env.get("COLONY_OUTPUT")
     if output:
         files.write_text(output, jsontext.dumps(summary) + "\n", durable=False)
+
+
+def log(tool: str, level: str, message: str) -> None:
+    """Append a log line (debug, info, warn, error) of the step's agent, or outside a step of the tool itself; nothing
+    where there is no colony."""
+    from colony_lib.base import clock
+    from colony_lib.store import env, paths
+
+    if paths.root_or_none() is None:
+        return
+    from colony_lib.store import logs
+
+    step = env.step()
+    text = f"{tool}: {message}" if "agent" in step else message
+    line: dict[str, Any] = {"ts": clock.now(), "level": level, "message": text}
+    line |= {"run_id": step.get("run_id"), "step": step.get("step"), "attempt": _number(step.get("attempt"))}
+    logs.write(step.get("agent", tool), [line])
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def measure(figures: Mapping[str, int | float], labels: Mapping[str, str] | None = None) -> None:
+    """Record these metrics, all with the same labels; nothing where there is no colony."""
+    from colony_lib.store import paths
+
+    if paths.root_or_none() is None:
+        return
+    from colony_lib.store import metrics
+
+    metrics.record_many(
+        [{"name": name, "value": value, "labels": dict(labels or {})} for name, value in figures.items()]
+    )

@@ -1,0 +1,113 @@
+"""`colony fetch`: the sources of pipeline.yml to raw files for a date."""
+
+from __future__ import annotations
+
+from colony_lib.base.errors import OK, ColonyError
+from colony_lib.cli import args, complain, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from colony_lib.data.fetch import Outcome
+    from colony_lib.data.pipeline import Pipeline
+
+DETAILS = """\
+Each source's records go to staging/raw/SOURCE_DATE.json, whole or not at all; what cannot be read goes to
+staging/quarantine/ and is named. The date is the one that the data is of, not today's: --date, else the run's
+(COLONY_DATE), else today.
+
+exit status: 0 every source is complete; 1 one is not; 75 a rate limit or an open circuit breaker: try again later
+"""
+
+
+def main(argv: list[str]) -> int:
+    parser = args.Parser(
+        "colony fetch",
+        "fetch the sources of pipeline.yml for a date",
+        [
+            "colony fetch --date 2013-02-08",
+            "colony fetch flights weather --date yesterday --json | jq .files",
+            "colony fetch --dry-run",
+            "colony fetch --list",
+        ],
+        DETAILS,
+    )
+    parser.add_argument("sources", metavar="SOURCE", nargs="*", help="only these sources (default: all)")
+    parser.add_argument("--date", metavar="D", type=args.date, help="the date that the data is of, YYYY-MM-DD")
+    parser.add_argument("--since", metavar="T", help="what {{since}} stands for (default: up to where was loaded)")
+    parser.add_argument("--list", action="store_true", help="print the sources and fetch nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be asked for and ask nobody")
+    parser.add_argument("--pipeline", metavar="FILE", help="the pipeline file (default: pipeline.yml)")
+    args.add_lock_timeout(parser)
+    args.add_json(parser)
+    given = parser.parse_args(argv)
+
+    from colony_lib.data import pipeline as pipelines
+
+    pipeline = pipelines.load(given.pipeline)
+    if given.list:
+        return _list(pipeline, given)
+    date = pipelines.logical_date(given.date)
+    from colony_lib.data.fetch import Fetch
+
+    fetch = Fetch(pipeline, given.sources, date, given.since)
+    if given.dry_run:
+        return _plan(fetch.plan(), given)
+    return _report(pipeline, date, fetch.run(), given)
+
+
+def _list(pipeline: Pipeline, given: Any) -> int:
+    rows = []
+    for name in given.sources or pipeline.names("sources"):
+        source = pipeline.source(name)
+        key = source.get("key")
+        rows.append(
+            {
+                "source": name,
+                "type": source["type"],
+                "from": source.get("url") or source.get("path"),
+                "key": [key] if isinstance(key, str) else key,
+                "description": source.get("description"),
+            }
+        )
+    if given.json:
+        show.records(rows)
+    else:
+        show.table(rows, ["source", "type", "key", "from"])
+    return OK
+
+
+def _plan(plan: list[dict[str, Any]], given: Any) -> int:
+    from colony_lib.base import files
+    from colony_lib.base.text import escape
+
+    if given.json:
+        show.records(plan)
+        return OK
+    for one in plan:
+        what = one.get("request") or ", ".join(one["files"]) or f"no file matches {one['path']}"
+        print(files.redacted(escape(f"{one['source']}: {what} → {one['writes']}")))
+    return OK
+
+
+def _report(pipeline: Pipeline, date: str, outcomes: list[Outcome], given: Any) -> int:
+    from colony_lib.base import files
+    from colony_lib.data import fetch, summary
+
+    summary.emit(
+        fetch.summarise(pipeline, date, outcomes),
+        [fetch.line(outcome) for outcome in outcomes if outcome.error is None],
+        json=given.json,
+    )
+    for outcome in outcomes:
+        figures, error = outcome.figures, outcome.error
+        for text in figures["notes"]:
+            show.warn(files.redacted(f"source '{outcome.name}': {text}"), "fetch")
+        kept = ", ".join(figures["quarantine"])
+        if figures["quarantined"] and error is None:
+            show.warn(f"source '{outcome.name}': {figures['quarantined']:,} unreadable, kept in {kept}", "fetch")
+        if error is not None:
+            what = files.redacted(f"source '{outcome.name}': {error}") + (f"; kept in {kept}" if kept else "")
+            complain("fetch", ColonyError(what, code=error.code))
+    return fetch.code(outcomes)

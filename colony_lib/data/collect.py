@@ -1,0 +1,83 @@
+"""The records of one fetch as they come: repeats dropped, the rest kept aside until it is known to be whole."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+
+from colony_lib.base import jsontext
+from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.base.text import escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_IN_MEMORY = 16 * 1024 * 1024  # bytes; more goes to a file without a name, which no crash leaves behind
+
+
+class Collected:
+    """Records, each once: `count` kept, `duplicates` dropped (same key, same content), `conflicts` kept though
+    their key was there before with another content."""
+
+    def __init__(self, key: list[str]) -> None:
+        self.key = key
+        self.count = 0
+        self.duplicates = 0
+        self.conflicts = 0
+        self.keyless = 0
+        self._first: dict[str, Any] | None = None
+        self._seen: dict[bytes, list[bytes]] = {}
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - close() ends it
+
+    @property
+    def unique(self) -> int:
+        """How many records there are that differ in their key; all of them when there is no key."""
+        return len(self._seen) + self.keyless if self.key else self.count
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take in one record; ColonyError (USAGE) when it cannot be written as JSON."""
+        line = jsontext.dumps(row)
+        if self._is_repeat(row):
+            self.duplicates += 1
+            return
+        self._first = self._first or row
+        self.count += 1
+        self._file.write(line + "\n")
+
+    def _is_repeat(self, row: dict[str, Any]) -> bool:
+        if not self.key:
+            return False
+        if any(name not in row for name in self.key):
+            self.keyless += 1
+            return False
+        identity = _digest([row[name] for name in self.key])
+        content = _digest({name: row[name] for name in sorted(row)})
+        before = self._seen.setdefault(identity, [])
+        if content in before:
+            return True
+        self.conflicts += bool(before)
+        before.append(content)
+        return False
+
+    def lines(self) -> Iterator[str]:
+        """The kept records as lines of JSON, in the order they came."""
+        self._file.seek(0)
+        return (line.rstrip("\n") for line in self._file)
+
+    def check_key(self) -> None:
+        """ColonyError (FAILED) when no record has the key: then it is the key's name that is wrong."""
+        if self._first is not None and self.keyless == self.count:
+            missing = next(name for name in self.key if name not in self._first)
+            fields = ", ".join(escape(name) for name in list(self._first)[:12])
+            raise ColonyError(
+                f"no record has the key field '{escape(missing)}'", fix=f"the fields are {fields}", code=FAILED
+            )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(jsontext.dumps(value).encode(), digest_size=16).digest()

@@ -1,0 +1,346 @@
+"""Fetching: every chosen source to its raw file for a date, whole or not at all, side by side."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from colony_lib.base import clock, files, jsontext
+from colony_lib.base.errors import BUSY, FAILED, OK, USAGE, ColonyError
+from colony_lib.base.text import plural, show_duration
+from colony_lib.data import envelope, quarantine, sources, summary
+from colony_lib.data.collect import Collected
+from colony_lib.data.quarantine import Unreadable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from colony_lib.data.pipeline import Pipeline
+    from colony_lib.data.sources import Request, Source
+
+PARALLEL = 8
+DOCUMENT = "fetch_results"
+LOADED = "load_metadata"
+
+
+class Outcome:
+    """How the fetch of one source ended: `figures` for the summary, and `error` unless it is complete."""
+
+    __slots__ = ("error", "figures", "name")
+
+    def __init__(self, name: str, figures: dict[str, Any], error: ColonyError | None = None) -> None:
+        self.name = name
+        self.figures = figures
+        self.error = error
+
+
+class Fetch:
+    """A fetch of some sources for one date; building it checks all settings and asks nobody."""
+
+    def __init__(self, pipeline: Pipeline, names: Iterable[str], date: str, since: str | None = None) -> None:
+        self.pipeline = pipeline
+        self.date = date
+        self.stop = threading.Event()
+        self.jobs: list[tuple[Request, Source]] = []
+        for name in dict.fromkeys(names) or pipeline.names("sources"):
+            wants = pipeline.source(name).get("incremental")
+            start = since if since is not None else watermark(pipeline, name) if wants else None
+            request = sources.Request(pipeline, name, date, start, self.stop)
+            self.jobs.append((request, sources.open_source(request)))
+        if not self.jobs:
+            raise ColonyError(
+                "there are no sources", where=pipeline.file, fix="describe one under 'sources:'", code=USAGE
+            )
+        self._keep_secrets()
+
+    def _keep_secrets(self) -> None:
+        """From here on no source's key gets into a file or a printed line, whatever a reply repeats."""
+        from colony_lib.store import env
+        from colony_lib.store.redact import Redactor
+
+        own = {name: value for _, source in self.jobs for name, value in source.secrets.items()}
+        if own:
+            files.set_redactor(Redactor({**own, **env.secret_values()}).text)
+
+    def plan(self) -> list[dict[str, Any]]:
+        """What `run` would do, one dict a source; asks nobody and writes nothing."""
+        return [
+            {
+                "source": request.name,
+                "type": request.settings["type"],
+                **source.plan(),
+                "since": request.since,
+                "writes": self.pipeline.shown(self.pipeline.path("raw", request.name, self.date)),
+            }
+            for request, source in self.jobs
+        ]
+
+    def run(self) -> list[Outcome]:
+        """Fetch all sources, up to 8 at once; one that fails does not stop the others.
+
+        When interrupted, the raw files of the sources that were not complete are as they were before.
+        """
+        if not self.pipeline.in_colony():
+            return self._all()
+        from colony_lib.store import lineage
+
+        with lineage.recording("fetch", self.date) as run:
+            outcomes = self._all()
+            _record(self, outcomes, run)
+        return outcomes
+
+    def _all(self) -> list[Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        waiting = list(self.jobs)
+        lock = threading.Lock()
+
+        def work() -> None:
+            while not self.stop.is_set():
+                with lock:
+                    if not waiting:
+                        return
+                    request, source = waiting.pop(0)
+                outcomes[request.name] = _one(request, source)
+
+        # Daemons: a thread that hangs in the network must not keep an interrupted process alive.
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(self.jobs)))]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            self.stop.set()
+            deadline = time.monotonic() + 5
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(max(0.0, deadline - time.monotonic()))
+            raise
+        return [outcomes[request.name] for request, _ in self.jobs]
+
+
+def watermark(pipeline: Pipeline, name: str) -> str | None:
+    """Up to where the source was loaded, from the state document of `colony load`: the least of the watermarks
+    of the tables made from it; None (fetch all) when one of them has none."""
+    if not pipeline.in_colony():
+        return None
+    from colony_lib.store import documents
+
+    try:
+        tables = documents.get(LOADED).get("tables", {})
+    except ColonyError:
+        return None
+    wanted = [
+        entry["load"]["table"]
+        for dataset in pipeline.names("datasets")
+        if (entry := pipeline.dataset(dataset)).get("source", dataset) == name and "load" in entry
+    ]
+    marks = [(tables.get(table) or {}).get("watermark") for table in wanted]
+    return min(map(str, marks)) if marks and None not in marks else None
+
+
+def _one(request: Request, source: Source) -> Outcome:
+    """Fetch one source; every expected trouble is in the outcome, with what there was put in quarantine."""
+    from colony_lib.data.http import Stopped
+
+    started = time.monotonic()
+    fetch_time = clock.now()
+    key = request.settings.get("key", [])
+    collected = Collected([key] if isinstance(key, str) else key)
+    kept: list[str] = []
+    error: ColonyError | None = None
+    path: str | None = None
+    try:
+        _collect(request, source, collected)
+        _keep_problems(request, kept)
+        _check_whole(request, source, collected, kept)
+        path = request.pipeline.path("raw", request.name, request.date)
+        _write(request, collected, path, fetch_time)
+    except Unreadable as unreadable:
+        error = unreadable
+        _keep_problems(request, kept)
+        kept.append(quarantine.keep_body(request.pipeline, request.name, request.date, unreadable))
+    except ColonyError as problem:
+        error = problem
+    except Stopped:
+        error = ColonyError("interrupted", code=BUSY)
+    except OSError as problem:
+        error = ColonyError(f"{problem.strerror or problem}", code=FAILED)
+    finally:
+        collected.close()
+    figures = _figures(request, collected, fetch_time, time.monotonic() - started)
+    shown = [request.pipeline.shown(file) for file in kept]
+    complete = error is None
+    figures |= {"status": "complete" if complete else "busy" if error and error.code == BUSY else "failed"}
+    figures |= {"filepath": request.pipeline.shown(path) if complete and path else None, "quarantine": shown}
+    if error is not None:
+        figures |= {"records": 0, "error": files.redacted(str(error))}
+    return Outcome(request.name, figures, error)
+
+
+def _collect(request: Request, source: Source, collected: Collected) -> None:
+    from colony_lib.data.http import Stopped
+    from colony_lib.data.readers import objects
+
+    for batch in source.batches():
+        if request.stop.is_set():
+            raise Stopped
+        for row in objects(batch, request.tally.problems):
+            collected.add(row)
+        request.tally.unique = collected.unique
+    collected.check_key()
+
+
+def _keep_problems(request: Request, kept: list[str]) -> None:
+    """Put the records that could not be read in quarantine, all of a fetch in one file, each with its reason."""
+    problems = request.tally.problems
+    if problems and not kept:
+        reason = f"{plural(len(problems), 'record')} could not be read"
+        origin = problems[0]["origin"]
+        lines = (jsontext.dumps(problem) for problem in problems)
+        kept.append(quarantine.keep_rows(request.pipeline, request.name, request.date, reason, origin, lines))
+
+
+def _check_whole(request: Request, source: Source, collected: Collected, kept: list[str]) -> None:
+    """ColonyError (FAILED), with what came put in quarantine, when it is not as much as the source said."""
+    bad = len(request.tally.problems)
+    if bad and not collected.count:
+        raise ColonyError(
+            f"none of {plural(bad, 'record')} could be read ({request.tally.problems[0]['reason']})", code=FAILED
+        )
+    expected = source.expected
+    if expected is None or expected in (collected.unique + bad, collected.count + bad):
+        return
+    came = f"{collected.unique + bad:,}"
+    more = "" if collected.key else ", repeats among them or not"
+    what = f"not complete: the source says {plural(expected, 'record')}, {came} came{more}"
+    kept.append(
+        quarantine.keep_rows(request.pipeline, request.name, request.date, what, source.origin, collected.lines())
+    )
+    fix = "fetch again" if collected.key else "fetch again; if pages overlap, name the source's 'key'"
+    raise ColonyError(what, fix=fix, code=FAILED)
+
+
+def _write(request: Request, collected: Collected, path: str, fetch_time: str) -> None:
+    head = {"source": request.name, "fetch_time": fetch_time, "date": request.date}
+    if request.since is not None:
+        head["since"] = request.since
+    with envelope.Writer(path, head) as out:
+        for line in collected.lines():
+            out.add_line(line)
+
+
+def _figures(request: Request, collected: Collected, fetch_time: str, seconds: float) -> dict[str, Any]:
+    tally = request.tally
+    return {
+        "records": collected.count,
+        "date": request.date,
+        "fetch_time": fetch_time,
+        "pages": tally.pages,
+        "retries": tally.retries,
+        "waits": tally.waits,
+        "waited_seconds": round(tally.waited_seconds, 3),
+        "duplicates": collected.duplicates,
+        "conflicts": collected.conflicts,
+        "quarantined": len(tally.problems),
+        "seconds": round(seconds, 3),
+        "notes": tally.notes,
+    }
+
+
+def _record(fetch: Fetch, outcomes: list[Outcome], run: Any) -> None:
+    """Tell the colony, when there is one: the state document, lineage, metrics and log lines."""
+    from colony_lib.store import documents, lineage
+
+    keys = ("filepath", "records", "date", "fetch_time", "pages", "retries", "quarantined", "duplicates")
+    complete = [outcome for outcome in outcomes if outcome.error is None]
+    if complete:
+        new = [(outcome.name, {key: outcome.figures[key] for key in keys}) for outcome in complete]
+        documents.change(DOCUMENT, [(_pointer(name), "=", value) for name, value in new])
+    for outcome, (_, source) in zip(outcomes, fetch.jobs, strict=True):
+        figures = outcome.figures
+        run.inputs.append(_input(source.origin))
+        if outcome.error is None:
+            statistics = {
+                "rowCount": figures["records"],
+                "size": os.path.getsize(os.path.join(fetch.pipeline.root, figures["filepath"])),
+            }
+            run.outputs.append(lineage.dataset(figures["filepath"], outputStatistics=statistics))
+            run.provenance.append(
+                {
+                    "dataset": outcome.name,
+                    "source": outcome.name,
+                    **{k: figures[k] for k in ("date", "fetch_time", "records")},
+                }
+            )
+        summary.log("fetch", *_said(outcome))
+        labels = {"source": outcome.name, "date": fetch.date}
+        measured = {"pipeline_records_fetched": figures["records"], "pipeline_fetch_seconds": figures["seconds"]}
+        summary.measure(measured if outcome.error is None else {"pipeline_fetch_failures": 1}, labels)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed:
+        run.failed = "; ".join(f"source '{outcome.name}': {outcome.figures['error']}" for outcome in failed)
+
+
+def _input(origin: str) -> dict[str, Any]:
+    from urllib.parse import urlsplit
+
+    from colony_lib.store import lineage
+
+    parts = urlsplit(origin)
+    if parts.scheme in ("http", "https"):
+        return lineage.dataset(parts.path or "/", f"{parts.scheme}://{parts.netloc}")
+    return lineage.dataset(origin)
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _said(outcome: Outcome) -> tuple[str, str]:
+    """(level, text) of the log line."""
+    if outcome.error is not None:
+        return "error", f"source '{outcome.name}': {outcome.figures['error']}"
+    warn = outcome.figures["quarantined"] or outcome.figures["conflicts"]
+    return "warn" if warn else "info", line(outcome)
+
+
+def line(outcome: Outcome) -> str:
+    """The outcome in one line for people."""
+    figures = outcome.figures
+    if outcome.error is not None:
+        return f"{outcome.name}: {figures['status']}"
+    text = f"{outcome.name}: {plural(figures['records'], 'record')} in {show_duration(figures['seconds'])}"
+    parts = [plural(figures["pages"], "page")] if figures["pages"] > 1 else []
+    if figures["retries"]:
+        parts.append(f"{figures['retries']} tried again")
+    if figures["waits"]:
+        parts.append(f"waited {show_duration(figures['waited_seconds'])} for the rate limit")
+    if figures["duplicates"]:
+        parts.append(f"{plural(figures['duplicates'], 'duplicate')} dropped")
+    if figures["conflicts"]:
+        parts.append(f"{figures['conflicts']:,} with a key that was there before")
+    if figures["quarantined"]:
+        parts.append(f"{figures['quarantined']:,} unreadable, in quarantine")
+    return text + (f" ({', '.join(parts)})" if parts else "") + f" → {figures['filepath']}"
+
+
+def summarise(pipeline: Pipeline, date: str, outcomes: list[Outcome]) -> dict[str, Any]:
+    """The summary of a fetch, as schemas/fetch-summary.schema.json has it."""
+    complete = [outcome for outcome in outcomes if outcome.error is None]
+    return {
+        "date": date,
+        "status": "complete" if len(complete) == len(outcomes) else "incomplete",
+        "record_count": sum(outcome.figures["records"] for outcome in complete),
+        "files": [outcome.figures["filepath"] for outcome in complete],
+        "sources": {outcome.name: outcome.figures for outcome in outcomes},
+    }
+
+
+def code(outcomes: list[Outcome]) -> int:
+    """The exit status: that of what failed for good before that of what may work later."""
+    codes = {outcome.error.code for outcome in outcomes if outcome.error is not None}
+    return next((one for one in (FAILED, USAGE, BUSY) if one in codes), max(codes, default=OK))

@@ -1,0 +1,94 @@
+"""Sources of type `file`: CSV, JSON and NDJSON files of this machine, by path or glob, gzip included."""
+
+from __future__ import annotations
+
+import glob
+import os
+
+from colony_lib.base import files, jsontext
+from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.base.text import escape
+from colony_lib.data import readers
+from colony_lib.data.pipeline import byte_count
+from colony_lib.data.quarantine import Unreadable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from colony_lib.data.sources import Request
+
+_BATCH = 1000
+
+
+class Source:
+    """One reading of the files of a source; see colony_lib.data.sources."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.settings = request.settings
+        self.secrets: dict[str, str] = {}
+        self.expected: int | None = None
+        self.path: str = request.setting("path")
+        self.origin = escape(self.path)
+        self.max_bytes = byte_count(self.settings.get("max_bytes", "200MB"))
+
+    def plan(self) -> dict[str, Any]:
+        return {"path": self.path, "files": [self.request.pipeline.shown(path) for path in self._found()]}
+
+    def _found(self) -> list[str]:
+        path = os.path.join(self.request.pipeline.root, os.path.expanduser(self.path))
+        # A name that is there is meant as it stands, whatever brackets are in it.
+        return [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+
+    def batches(self) -> Iterator[list[Any]]:
+        found = self._found()
+        if not found and not self.settings.get("optional"):
+            raise ColonyError(
+                f"there is no file '{escape(self.path)}'",
+                where=self.request.where("path"),
+                fix="check its 'path'",
+                code=FAILED,
+            )
+        tally = self.request.tally
+        for path in found:
+            tally.pages += 1
+            tally.origin = self.request.pipeline.shown(path)
+            batch: list[Any] = []
+            for row in self._rows(path, tally.origin):
+                batch.append(row)
+                if len(batch) == _BATCH:
+                    yield batch
+                    batch = []
+            yield batch
+
+    def _rows(self, path: str, shown: str) -> Iterator[Any]:
+        try:
+            packed = files.read_bytes(path, limit=self.max_bytes)
+        except FileNotFoundError:
+            raise ColonyError(f"'{escape(shown)}' is gone, or a link to nothing", code=FAILED) from None
+        try:
+            data = readers.unzip(packed, shown, self.max_bytes)
+            yield from self._parsed(data, path, shown)
+        except ColonyError as error:
+            what = error.what
+            raise Unreadable(what, origin=error.where or escape(shown), body=packed[:2000], fix=error.fix) from None
+
+    def _parsed(self, data: bytes, path: str, shown: str) -> Iterator[Any]:
+        kind = self.settings.get("format") or readers.detect(data, path)
+        problems = self.request.tally.problems
+        if kind == "csv":
+            if not data.strip():
+                raise ColonyError("the file is empty: there is not even a header line")
+            yield from readers.Csv(
+                data,
+                shown,
+                problems,
+                encoding=self.settings.get("encoding", "utf-8"),
+                delimiter=self.settings.get("delimiter") or ("\t" if readers.suffix(path) == ".tsv" else ","),
+            )
+        elif kind == "ndjson":
+            yield from readers.ndjson(data, shown, problems)
+        else:
+            yield from readers.records_in(jsontext.loads(data, where=escape(shown)), self.settings.get("records"))

@@ -1,0 +1,218 @@
+"""Sources of type `rest`: JSON from an HTTP API, page by page."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.text import duration, show_duration
+from colony_lib.data import readers
+from colony_lib.data.http import Client, Retry
+from colony_lib.data.limits import Breaker, Bucket
+from colony_lib.data.pagination import MAX_PAGES, Pages
+from colony_lib.data.pipeline import byte_count, variables_in
+from colony_lib.data.quarantine import Unreadable
+from colony_lib.data.transport import Auth, Transport, origin, with_query
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from colony_lib.data.sources import Request
+
+# Outside `auth`, a value that comes from the environment under such a name is taken for a secret too.
+_SECRET = re.compile(r"auth|key|token|secret|passw|cookie|signature|credential", re.IGNORECASE)
+_SINCE = re.compile(r"\{\{\s*since\s*\}\}")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+class Source:
+    """One fetch of a REST source; see colony_lib.data.sources."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.expected: int | None = None
+        self.secrets: dict[str, str] = {}
+        self._masked: dict[str, str] = {}
+        self.records = request.settings.get("records")
+        self.url = request.setting("url")
+        try:
+            origin(self.url)
+        except ColonyError as error:
+            raise ColonyError(error.what, where=request.where("url"), fix=error.fix, code=USAGE) from None
+        self._keep("url", unquote(urlsplit(self.url).password or ""))
+        self.params = self._params()
+        self.headers = {
+            name: self._header(name, request.setting("headers", name), "headers", name)
+            for name in self._named("headers")
+        }
+        self.auth = self._auth()
+        self.timeout = self._duration("timeout", default=30.0)
+        self.max_bytes = byte_count(request.settings.get("max_bytes", "200MB"))
+        self.retry = Retry(
+            attempts=request.settings.get("retry", {}).get("max_attempts", 4),
+            delay=self._duration("retry", "delay", default=0.5),
+            max_delay=self._duration("retry", "max_delay", default=30.0),
+            max_wait=self._duration("retry", "max_wait", default=60.0),
+        )
+        self.breaker = self._breaker()
+        self.bucket = self._bucket()
+
+    @property
+    def origin(self) -> str:
+        return self._transport().shown(with_query(self.url, self.params))
+
+    def _named(self, section: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.request.settings.get(section) or {}
+        return found
+
+    def _keep(self, where: str, value: str) -> None:
+        """Remember a value that must not show."""
+        if value:
+            written = (
+                self.request.settings.get("auth", {}).get(where) if where != "url" else self.request.settings["url"]
+            )
+            names = variables_in(written) if isinstance(written, str) else []
+            self.secrets[names[0] if len(names) == 1 else f"{self.request.name}.{where}"] = value
+
+    def _params(self) -> dict[str, str]:
+        """The query parameters filled in; those that need {{since}} are left out of a first, full fetch."""
+        params: dict[str, str] = {}
+        for name, written in self._named("params").items():
+            if isinstance(written, str) and self.request.since is None and _SINCE.search(written):
+                continue
+            params[name] = _sent(self.request.setting("params", name))
+            if isinstance(written, str) and _SECRET.search(name) and variables_in(written):
+                self._masked[name] = params[name]
+                self.secrets[variables_in(written)[0]] = params[name]
+        incremental = self.request.settings.get("incremental", {})
+        if incremental.get("param") and self.request.since is not None:
+            params[incremental["param"]] = self.request.since
+        return params
+
+    def _header(self, name: str, value: Any, *keys: str) -> str:
+        text = _sent(value).strip(" \t")
+        where = self.request.where(*keys)
+        if not _HEADER.match(name):
+            raise ColonyError(f"'{name}' is not the name of a header", where=where, code=USAGE)
+        # The value is not shown: it may well be a key, read with the newline that ended its file.
+        if any(ord(character) < 32 or ord(character) > 255 or ord(character) == 127 for character in text):
+            what = f"the value of the header '{name}' holds a line break or another character that no header may have"
+            raise ColonyError(what, where=where, code=USAGE)
+        written = self.request.settings.get("headers", {}).get(name) if keys[0] == "headers" else None
+        if isinstance(written, str) and _SECRET.search(name) and variables_in(written):
+            self.secrets[variables_in(written)[0]] = text
+        return text
+
+    def _auth(self) -> Auth:
+        from base64 import b64encode
+
+        written = self._named("auth")
+        value = {
+            key: _sent(self.request.setting("auth", key)) for key in ("value", "bearer", "basic") if key in written
+        }
+        for key, secret in value.items():
+            self._keep(key, secret)
+        headers: dict[str, str] = {}
+        query = dict(self._masked)
+        if "bearer" in value:
+            headers["Authorization"] = self._header("Authorization", f"Bearer {value['bearer']}", "auth", "bearer")
+        if "basic" in value:
+            self.secrets[f"{self.request.name}.password"] = value["basic"].partition(":")[2]
+            headers["Authorization"] = "Basic " + b64encode(value["basic"].encode()).decode()
+        if "header" in written:
+            headers[written["header"]] = self._header(written["header"], value["value"], "auth", "value")
+        if "query" in written:
+            query[written["query"]] = value["value"]
+        for name in self._masked:
+            self.params.pop(name, None)
+        return Auth(headers, query, self.secrets)
+
+    def _duration(self, *keys: str, default: float) -> float:
+        value: Any = self.request.settings
+        for key in keys:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        if value == {}:
+            return default
+        try:
+            return duration(value)
+        except ColonyError as error:
+            raise ColonyError(error.what, where=self.request.where(*keys), fix=error.fix, code=USAGE) from None
+
+    def _breaker(self) -> Breaker:
+        given = self._named("circuit_breaker")
+        pipeline, name = self.request.pipeline, self.request.name
+        timeout = self._duration("circuit_breaker", "timeout", default=60.0)
+        lock = pipeline.lock(f"breaker-{name}")
+        return Breaker(pipeline.state_folder(), name, lock, failures=given.get("failures", 5), timeout=timeout)
+
+    def _bucket(self) -> Bucket | None:
+        if not self._named("rate_limit"):
+            return None
+        text = str(self.request.setting("rate_limit", "requests"))
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
+            where = self.request.where("rate_limit", "requests")
+            raise ColonyError(
+                f"the rate limit is '{text[:40]}'", where=where, fix="give a whole number from 1 on", code=USAGE
+            )
+        pipeline, name = self.request.pipeline, self.request.name
+        per = self._duration("rate_limit", "per", default=60.0)
+        return Bucket(pipeline.state_folder(), name, pipeline.lock(f"bucket-{name}"), requests=int(text), per=per)
+
+    def _transport(self) -> Transport:
+        return Transport(self.url, self.auth, self.headers, timeout=self.timeout, max_bytes=self.max_bytes)
+
+    def _pages(self) -> Pages:
+        settings = self.request.settings
+        return Pages(settings.get("pagination", {}), self.url, self.params, settings.get("max_pages", MAX_PAGES))
+
+    def plan(self) -> dict[str, Any]:
+        pages = self._pages()
+        shown = self._transport().shown(with_query(with_query(pages.url, pages.params), self.auth.query))
+        limit = f"{self.bucket.requests} requests in {show_duration(self.bucket.per)}" if self.bucket else None
+        return {
+            "request": f"GET {shown}",
+            "headers": sorted({*self.headers, *self.auth.headers}),
+            "pagination": pages.kind,
+            "rate_limit": limit,
+        }
+
+    def batches(self) -> Iterator[list[Any]]:
+        tally = self.request.tally
+        pages = self._pages()
+        transport = self._transport()
+        client = Client(
+            transport, retry=self.retry, breaker=self.breaker, bucket=self.bucket, tally=tally, stop=self.request.stop
+        )
+        try:
+            while True:
+                answer = client.get(pages.url, pages.params, end=pages.may_end)
+                if answer is None:
+                    break
+                value, reply = answer
+                tally.pages += 1
+                tally.origin = f"page {pages.page} ({reply.url})"
+                try:
+                    records = [] if reply.status == 204 else readers.records_in(value, self.records)
+                    yield records
+                    if not pages.follow(
+                        value, reply.headers, reply.location, records, tally.unique + len(tally.problems)
+                    ):
+                        break
+                except Unreadable:
+                    raise
+                except ColonyError as error:
+                    raise Unreadable(error.what, origin=reply.url, body=reply.body, fix=error.fix) from None
+        finally:
+            transport.close()
+        self.expected = pages.total
+        tally.notes += pages.notes
+
+
+def _sent(value: Any) -> str:
+    """A setting as the query or a header carries it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
