@@ -1,0 +1,99 @@
+"""`colony status`: the agents, the live runs and the last failure, on one small screen."""
+
+from __future__ import annotations
+
+from colony_lib.base import clock
+from colony_lib.base.errors import OK
+from colony_lib.base.text import cut, escape, plural, show_duration
+from colony_lib.cli import args, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from colony_lib.store.agents import Survey
+    from colony_lib.store.runs import Run
+
+    Record = dict[str, Any]
+
+SCREEN = 80  # columns that lines keep to also where nobody says how wide the screen is (`watch`)
+RUNS = 3  # live runs that are shown one by one
+
+
+def main(argv: list[str]) -> int:
+    parser = args.Parser(
+        "colony status",
+        "what the agents and the live runs are doing",
+        [
+            "colony status",
+            "watch -n 5 'colony status && echo \"\" && colony state task list'",
+            "colony status --json | jq -r 'select(.status == \"failed\") | .id'",
+        ],
+        details="--json prints the agents, one a line. An agent is working while a live run has a running step of it.",
+    )
+    args.add_json(parser)
+    given = parser.parse_args(argv)
+    from colony_lib.store import agents, config
+
+    settings = config.load()
+    survey = agents.Survey()
+    found = agents.states(settings, survey)
+    if given.json:
+        show.records(found)
+        return OK
+    _line(_summary(settings["name"], found, survey))
+    if found:
+        show.table(map(_row, found), [("id", "AGENT"), "status", ("doing", "STEP"), ("for", "SINCE"), "role"])
+    for run in survey.live[:RUNS]:
+        _line(_live(run))
+    if len(survey.live) > RUNS:
+        _line(f"and {plural(len(survey.live) - RUNS, 'live run')} more: colony workflow history")
+    if survey.bad:
+        _failure(survey.bad[0])
+    return OK
+
+
+def _row(agent: Record) -> Record:
+    doing = agent["task"] or agent["step"]
+    return {**agent, "doing": doing, "for": _since(agent["since"]), "role": cut(agent["role"], 30)}
+
+
+def _line(text: str) -> None:
+    print(cut(escape(text), show.columns() or SCREEN))
+
+
+def _since(moment: str | None) -> str | None:
+    return show_duration(clock.epoch() - clock.seconds(moment)) if moment else None
+
+
+def _summary(name: str, agents: list[Record], survey: Survey) -> str:
+    counts = [
+        f"{sum(agent['status'] == status for agent in agents)} {status}"
+        for status in ("working", "idle", "failed")
+        if any(agent["status"] == status for agent in agents)
+    ]
+    live = plural(len(survey.live), "live run") if survey.live else "no live run"
+    return ", ".join([f"{name}: {plural(len(agents), 'agent')}", *counts, live])
+
+
+def _live(run: Run) -> str:
+    record = run.record(outputs=False)
+    steps = record["steps"]
+    done = sum(step["status"] in ("completed", "skipped", "cached") for step in steps)
+    now = ", ".join(step["name"] for step in steps if step["status"] in ("running", "retrying", "waiting"))
+    took = show_duration(record["duration_seconds"])
+    text = f"{run.run_id}  {record['workflow']} {record['status']} {took}, {done} of {plural(len(steps), 'step')} done"
+    return f"{text}: {now}" if now else text
+
+
+def _failure(summary: Record) -> None:
+    from colony_lib.store import runs
+
+    record = runs.load(summary["run_id"]).record(outputs=False)
+    ago = _since(summary["ended"] or summary["started"])
+    steps = [step for step in record["steps"] if step["status"] == "failed"]
+    at = f" at {steps[0]['name']}" if steps else ""
+    why = (steps[0]["error"] if steps else record["error"]) or ""
+    text = f"last failure: {summary['workflow']} {summary['status']}{at} {ago} ago"
+    _line(f"{text}: {' '.join(str(why).split())}" if why else text)
+    _line(f"  colony workflow resume {summary['run_id']}")

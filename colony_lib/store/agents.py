@@ -1,0 +1,120 @@
+"""What each agent is doing: told from held locks and the runs' journals, never from somebody's word alone."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from colony_lib.base import files, locks
+from colony_lib.base.errors import ColonyError
+from colony_lib.store import paths, runs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+
+RECENT = 50  # runs whose summaries are looked at; of older ones only whether a process holds their lock
+_BUSY = ("running", "retrying")
+
+
+class Survey:
+    """The runs that matter now: `live` (running or waiting for a person) with their journals read, and `bad`, the
+    summaries of those whose workflow has had no newer run since they failed or were interrupted."""
+
+    __slots__ = ("bad", "live")
+
+    def __init__(self) -> None:
+        self.live: list[runs.Run] = []
+        last: dict[str, Record] = {}
+        for summary in islice(runs.summaries(), RECENT):
+            if summary["status"] in ("running", "waiting"):
+                self.live.append(runs.load(summary["run_id"]))
+            last.setdefault(summary["workflow"], summary)
+        older = (run_id for run_id in runs.ids()[RECENT:] if locks.is_held(paths.run_lock(run_id, "alive")))
+        self.live += [runs.load(run_id) for run_id in older]
+        self.bad = [summary for summary in last.values() if summary["status"] in ("failed", "interrupted")]
+
+
+def worker_lock(agent_id: str) -> str:
+    """The lock that an agent's background worker holds while it lives; its state is in paths.agent_state."""
+    return paths.lock(f"agents/{agent_id}")
+
+
+def states(config: Record, survey: Survey) -> list[Record]:
+    """One record for each agent of colony.yml, in its order: {id, role, status, pid, task, run_id, step, since,
+    tokens, cost_usd} (schemas/agent.schema.json).
+
+    `working`: a live run has a running step of the agent, or its worker has a task. `idle`: its worker is alive
+    without one. `failed`: its step failed in the newest run of a workflow, or its worker died. Else `stopped`.
+    """
+    busy: dict[str, Record] = {}
+    for run in survey.live:
+        for record in run.record(outputs=False)["steps"]:
+            if record["agent"] and record["status"] in _BUSY:
+                busy.setdefault(record["agent"], _at_step(run, record, "working"))
+    failed: dict[str, Record] = {}
+    for summary in survey.bad:
+        if summary["status"] == "failed":
+            run = runs.load(summary["run_id"])
+            for record in run.record(outputs=False)["steps"]:
+                if record["agent"] and record["status"] == "failed":
+                    failed.setdefault(record["agent"], _at_step(run, record, "failed"))
+    found = []
+    for agent in config["agents"]:
+        name = agent["id"]
+        state = busy.get(name) or _worker(name) or failed.get(name) or {}
+        found.append({"id": name, "role": agent["role"], **_NOTHING, **state})
+    return found
+
+
+_NOTHING: Record = {
+    "status": "stopped",
+    "pid": None,
+    "task": None,
+    "run_id": None,
+    "step": None,
+    "since": None,
+    "tokens": 0,
+    "cost_usd": 0.0,
+}
+
+
+def _at_step(run: runs.Run, record: Record, status: str) -> Record:
+    return {
+        "status": status,
+        "pid": _pid(run, record["name"]) if status == "working" else None,
+        "run_id": run.run_id,
+        "step": record["name"],
+        "since": record["started"] if status == "working" else record["ended"],
+        "tokens": record["tokens"],
+        "cost_usd": record["cost_usd"],
+    }
+
+
+def _pid(run: runs.Run, step: str) -> int | None:
+    """The process of the step's running attempt, as the attempt's held lock names it."""
+    for unit in run.step(step).units.values():
+        if unit.status == "running" and unit.slot:
+            lock = paths.run_lock(run.run_id, unit.slot)
+            words = locks.note(lock).split()
+            if words and words[0].isdigit() and locks.is_held(lock):
+                return int(words[0])
+    return None
+
+
+def _worker(agent_id: str) -> Record | None:
+    """What the agent's worker says of itself, if a worker there was; its lock decides whether it lives."""
+    try:
+        said = files.read_json(paths.agent_state(agent_id), None, follow=False)
+    except ColonyError:
+        said = None  # damaged: the lock still tells whether it lives
+    alive = locks.is_held(worker_lock(agent_id))
+    if not isinstance(said, dict):
+        return {"status": "idle"} if alive else None
+    state = {key: said[key] for key in _NOTHING if key in said}
+    if alive:
+        return {**state, "status": "working" if said.get("task") else "idle"}
+    if said.get("status") in ("idle", "working"):
+        return {**state, "status": "failed", "pid": None}  # it died without saying so
+    return {**state, "status": "stopped", "pid": None}
