@@ -12,7 +12,7 @@ from colony_lib.store import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 ABSENT: Any = object()
@@ -187,6 +187,12 @@ def change(name: str, assignments: Sequence[tuple[str, str, Any]], conditions: S
         return files.update_json(paths.document(name), changed, lock=_lock(name), default={})
     except OverflowError:
         raise ColonyError("the sum is too large a number", code=USAGE) from None
+
+
+def update(name: str, changed: Callable[[Any], Any]) -> Any:
+    """Make the document `changed(document)` under its lock ({} where there is none yet); returns it. ColonyError
+    (USAGE) when what is there is not JSON."""
+    return files.update_json(paths.document(name), changed, lock=_lock(name), default={})
 
 
 def replace(name: str, new: Any) -> Any:
