@@ -84,8 +84,12 @@ def mismatches(value: Any, schema: Mapping[str, Any] | bool, name: str = "value"
     `name` stands for the whole value: "'output.rows' must be a whole number, not 'many'".
     """
     validator = _validator(schema)
-    lines = [what if not fix else f"{what} ({fix})" for _, what, fix in _faults(validator, value, name)]
-    return list(dict.fromkeys(lines))
+    found = []
+    for _, what, fix in _faults(validator, value, name):
+        # The other remedies are for people who write YAML.
+        hint = fix if fix and fix.startswith(("did you mean", "known keys")) else None
+        found.append(f"{what} ({hint})" if hint else what)
+    return list(dict.fromkeys(found))
 
 
 def check_schema(schema: Any, *, where: str | None = None) -> None:
@@ -186,13 +190,13 @@ def _explain(error: Any, name: str) -> Iterator[tuple[Path, str, str | None]]:
     if "propertyNames" in list(error.absolute_schema_path)[-2:]:
         rule = error.schema.get("errorMessage") or "is not an allowed name"
         yield (*path, error.instance), f"the key {_shown(error.instance)} in {subject} {rule}", None
-    elif error.validator in ("additionalProperties", "unevaluatedProperties") and not error.context:
+    elif error.validator == "additionalProperties":
         yield from _unknown_keys(error, path, subject)
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
                 yield path, f"{subject} has no '{key}'", f"add '{key}:'"
-    elif "errorMessage" in error.schema:
+    elif isinstance(error.schema, dict) and "errorMessage" in error.schema:
         yield path, f"{subject} {error.schema['errorMessage']}, not {_shown(error.instance)}", None
     elif error.validator in ("anyOf", "oneOf") and error.context:
         yield from _alternatives(error, path, subject, name)
