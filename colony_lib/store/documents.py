@@ -7,7 +7,7 @@ import re
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, nearest, unknown
-from colony_lib.base.text import cut
+from colony_lib.base.text import cut, plural
 from colony_lib.store import paths
 
 TYPE_CHECKING = False
@@ -108,7 +108,7 @@ def _near(document: Any, path: str) -> str | None:
     for part in segments(path):
         if isinstance(at, list):
             if (index := _index(part, len(at))) is None:
-                return f"the list there has {len(at)} items, from 0 on"
+                return f"the list there has {plural(len(at), 'item')}, from 0 on"
             at = at[index]
         elif isinstance(at, dict):
             if part not in at:
@@ -131,7 +131,7 @@ def _place(document: Any, path: str) -> tuple[Any, Any]:
         if isinstance(at, list):
             key = _index(part, len(at) + 1)
             if key is None:
-                raise ColonyError(f"cannot set '{path}': the list has {len(at)} items, '{part}' is no place in it")
+                raise ColonyError(f"cannot set '{path}': the list has {plural(len(at), 'item')}, '{part}' is no place in it")
             if not last and key == len(at):
                 at.append({})
         elif not isinstance(at, dict):

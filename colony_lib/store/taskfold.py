@@ -26,35 +26,33 @@ SHOWN = ("blocked", "ready", "in_progress", *FINISHED)
 LAST_PRIORITY = 9
 
 
-def _text(event: Event, *names: str) -> str | None:
-    return next((f"its '{n}' is not text" for n in names if not isinstance(event.get(n), str) or not event[n]), None)
+def _text(event: Event, name: str) -> str | None:
+    value = event.get(name)
+    return None if isinstance(value, str) and value else f"its '{name}' is not text"
 
 
 def _check_add(event: Event) -> str | None:
-    blockers = event.get("blockers", [])
-    priority = event.get("priority", 2)
     if not isinstance(event.get("description", ""), str):
         return "its 'description' is not text"
-    if not isinstance(blockers, list) or not all(isinstance(b, str) and b for b in blockers):
-        return "its 'blockers' is not a list of ids"
+    blockers = event.get("blockers", [])
+    for blocker in blockers if isinstance(blockers, list) else [None]:
+        if not isinstance(blocker, str) or not blocker:
+            return "its 'blockers' is not a list of ids"
+    priority = event.get("priority", 2)
     if type(priority) is not int or not 0 <= priority <= LAST_PRIORITY:
         return f"its 'priority' is not 0 to {LAST_PRIORITY}"
-    return _text(event, "title") or (_text(event, "agent") if event.get("agent") is not None else None)
+    return _text(event, "title") or (None if event.get("agent") is None else _text(event, "agent"))
 
 
-def _check_finish(event: Event) -> str | None:
-    return None if event.get("status") in FINISHED else f"its status is none of {', '.join(FINISHED)}"
-
-
-def _check_update(event: Event) -> str | None:
-    return None if event.get("status") in STORED else f"its status is none of {', '.join(STORED)}"
+def _check_status(event: Event, known: tuple[str, ...]) -> str | None:
+    return None if event.get("status") in known else f"its status is none of {', '.join(known)}"
 
 
 _CHECKS: dict[str, Callable[[Event], str | None]] = {
     "add": _check_add,
     "claim": lambda event: _text(event, "agent"),
-    "finish": _check_finish,
-    "update": _check_update,
+    "finish": lambda event: _check_status(event, FINISHED),
+    "update": lambda event: _check_status(event, STORED),
     "assign": lambda event: _text(event, "agent"),
     "block": lambda event: _text(event, "blocker"),
     "unblock": lambda event: _text(event, "blocker"),
