@@ -68,8 +68,8 @@ def test_commands_never_import_each_other() -> None:
 
 
 WRITES = re.compile(
-    r"open\([^)\n]*['\"](?:w|a|wb|ab|r\+|x)['\"]|\.write_text\(|\.write_bytes\(|os\.replace\(|os\.rename\(|\.to_json\(|\.to_csv\("
-    r"|\.to_parquet\(|O_WRONLY|O_RDWR|O_APPEND"
+    r"\bopen\([^)\n]*['\"](?:w|a|wb|ab|r\+|x)['\"]|(?<!files)\.write_(?:text|bytes)\(|os\.(?:replace|rename)\("
+    r"|\.to_(?:json|csv|parquet)\(|O_WRONLY|O_RDWR|O_APPEND"
 )
 # Files that only the writing process sees or appends to: each with its reason beside it in the code.
 ALLOWED = {
@@ -77,6 +77,7 @@ ALLOWED = {
     "work/pool.py": "/dev/null",
     "work/launch.py": "/dev/null and the detached engine's own log",
     "cli/__init__.py": "/dev/null",
+    "data/warehouses/duckdb.py": "the backup that DuckDB itself has written",
 }
 
 

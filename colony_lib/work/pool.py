@@ -13,7 +13,7 @@ import tempfile
 
 from colony_lib.base import jsontext, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import paths, runs
+from colony_lib.store import env, paths, runs
 from colony_lib.work import stream
 from colony_lib.work.command import Attempt
 
@@ -168,7 +168,7 @@ def _serve(run: runs.Run, end: sockets.socket, slot: str, lock: int) -> NoReturn
     except ColonyError as error:
         print(f"colony: a step's process ended: {error}", file=sys.stderr)
     except BaseException as error:
-        if os.environ.get("COLONY_DEBUG") == "1":
+        if env.get("COLONY_DEBUG") == "1":
             import traceback
 
             traceback.print_exc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import Colony
@@ -377,7 +378,7 @@ steps:
     leaks = []
     for folder, _, names in os.walk(colony.root / ".colony"):
         for name in names:
-            data = open(os.path.join(folder, name), "rb").read()
+            data = Path(folder, name).read_bytes()
             if b"s3cr3t" in data or b"czNjcjN0" in data or b"czM" in data:
                 leaks.append(os.path.join(folder, name))
     assert leaks == []
