@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _IN_MEMORY = 16 * 1024 * 1024  # bytes; more goes to a file without a name, which no crash leaves behind
+_NOTHING: tuple[bytes, ...] = ()
 
 
 class Collected:
@@ -28,13 +29,18 @@ class Collected:
         self.conflicts = 0
         self.keyless = 0
         self._first: dict[str, Any] | None = None
-        self._seen: dict[bytes, list[bytes]] = {}
+        self._seen: dict[bytes, tuple[bytes, ...]] = {}
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - close() ends it
 
     @property
     def unique(self) -> int:
-        """How many records there are that differ in their key; all of them when there is no key."""
-        return len(self._seen) + self.keyless if self.key else self.count
+        """How many records there are that differ in their key, or where there is no key in anything."""
+        return len(self._seen) + self.keyless
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The totals with which a source says that this is all of it. Without a key a repeat may be a record."""
+        return (self.unique, self.count) if self.key else (self.count,)
 
     def add(self, row: dict[str, Any]) -> None:
         """Take in one record; ColonyError (USAGE) when it cannot be written as JSON."""
@@ -48,17 +54,18 @@ class Collected:
 
     def _is_repeat(self, row: dict[str, Any]) -> bool:
         if not self.key:
+            self._seen.setdefault(_digest(row), _NOTHING)
             return False
         if any(name not in row for name in self.key):
             self.keyless += 1
             return False
         identity = _digest([row[name] for name in self.key])
         content = _digest({name: row[name] for name in sorted(row)})
-        before = self._seen.setdefault(identity, [])
+        before = self._seen.get(identity, _NOTHING)
         if content in before:
             return True
         self.conflicts += bool(before)
-        before.append(content)
+        self._seen[identity] = (*before, content)
         return False
 
     def lines(self) -> Iterator[str]:

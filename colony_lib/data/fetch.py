@@ -94,6 +94,7 @@ class Fetch:
 
     def _all(self) -> list[Outcome]:
         outcomes: dict[str, Outcome] = {}
+        bugs: list[BaseException] = []
         waiting = list(self.jobs)
         lock = threading.Lock()
 
@@ -103,7 +104,10 @@ class Fetch:
                     if not waiting:
                         return
                     request, source = waiting.pop(0)
-                outcomes[request.name] = _one(request, source)
+                try:
+                    outcomes[request.name] = _one(request, source)
+                except BaseException as error:  # what no fetch should raise is raised in the main thread
+                    bugs.append(error)
 
         # Daemons: a thread that hangs in the network must not keep an interrupted process alive.
         threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(self.jobs)))]
@@ -119,6 +123,8 @@ class Fetch:
                 if thread.ident is not None:
                     thread.join(max(0.0, deadline - time.monotonic()))
             raise
+        if bugs:
+            raise bugs[0]
         return [outcomes[request.name] for request, _ in self.jobs]
 
 
@@ -212,11 +218,9 @@ def _check_whole(request: Request, source: Source, collected: Collected, kept: l
             f"none of {plural(bad, 'record')} could be read ({request.tally.problems[0]['reason']})", code=FAILED
         )
     expected = source.expected
-    if expected is None or expected in (collected.unique + bad, collected.count + bad):
+    if expected is None or expected - bad in collected.whole:
         return
-    came = f"{collected.unique + bad:,}"
-    more = "" if collected.key else ", repeats among them or not"
-    what = f"not complete: the source says {plural(expected, 'record')}, {came} came{more}"
+    what = f"not complete: the source says {plural(expected, 'record')}, {collected.whole[0] + bad:,} came"
     kept.append(
         quarantine.keep_rows(request.pipeline, request.name, request.date, what, source.origin, collected.lines())
     )

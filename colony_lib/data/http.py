@@ -246,10 +246,10 @@ def _message(body: bytes) -> str:
         value = jsontext.loads(body)
     except ColonyError:
         return " ".join(readers.shown(body, 200).split())
-    for key in ("message", "error", "detail", "title", "error_description"):
-        while isinstance(value, dict) and key in value:
-            value = value[key]
-    return value if isinstance(value, str) else cut(jsontext.dumps(value), 120)
+    keys = ("message", "error", "detail", "title", "error_description")
+    while isinstance(value, dict) and (found := [key for key in keys if key in value]):
+        value = value[found[0]]
+    return value if isinstance(value, str) else "" if not value else cut(jsontext.dumps(value), 120)
 
 
 def retry_after(reply: Reply) -> float | None:

@@ -19,6 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from colony_lib import __version__
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, show_duration
+from colony_lib.data import readers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,8 +103,13 @@ class Transport:
             for _ in range(REDIRECTS + 1):
                 response = self._send(url, max(deadline - time.monotonic(), 0.001))
                 target = response.headers.get("Location")
+                if self._sockets.expired:
+                    raise self._late()
                 if response.status_code not in (301, 302, 303, 307, 308) or not target:
-                    return Reply(response.status_code, response.headers, self._body(response), url, self.shown(url))
+                    body = self._body(response)
+                    if response.ok:  # an error's body may be cut
+                        body = readers.unzip(body, self.shown(url), self.max_bytes)
+                    return Reply(response.status_code, response.headers, body, url, self.shown(url))
                 response.close()
                 url = self._redirected(url, target)
         raise ColonyError(f"{self.shown(url)} redirects more than {REDIRECTS} times", code=FAILED)
@@ -125,9 +131,10 @@ class Transport:
             headers |= self.headers | self.auth.headers
             url = with_query(url, self.auth.query)
         try:
-            return self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=timeout, auth=_no_netrc
-            )
+            # Not by session.get: that would look into ~/.netrc for keys, keep cookies, and read the redirect first.
+            prepared = requests.Request("GET", url, headers=headers).prepare()
+            settings = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
+            return self._session.get_adapter(url).send(prepared, timeout=timeout, **settings)
         except Exception as error:
             raise self._failure(error) from None
 
@@ -155,7 +162,12 @@ class Transport:
             raise
         except Exception as error:
             raise self._failure(error) from None
+        if self._sockets.expired:
+            raise self._late()  # a socket that was ended looks like one whose sender is done
         return b"".join(chunks)
+
+    def _late(self) -> NoAnswer:
+        return NoAnswer(f"no whole reply within {show_duration(self.timeout)}")
 
     def _too_large(self) -> ColonyError:
         return ColonyError(
@@ -167,7 +179,7 @@ class Transport:
     def _failure(self, error: Exception) -> NoAnswer:
         """What went wrong, in our words: those of the library carry whole URLs, keys included."""
         if self._sockets.expired or _has(error, TimeoutError, requests.Timeout):
-            return NoAnswer(f"no whole reply within {show_duration(self.timeout)}")
+            return self._late()
         if not isinstance(error, (requests.RequestException, OSError)) and type(error).__module__.split(".")[0] not in (
             "urllib3",
             "http",
@@ -214,11 +226,6 @@ def _has(error: BaseException, *kinds: type[BaseException]) -> BaseException | N
             return one
         waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
     return None
-
-
-def _no_netrc(request: Any) -> Any:
-    """An `auth` that does nothing: without one, requests would send what ~/.netrc holds for the host."""
-    return request
 
 
 class _Sockets:

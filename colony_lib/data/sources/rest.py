@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import duration, show_duration
@@ -37,12 +37,7 @@ class Source:
         self.secrets: dict[str, str] = {}
         self._masked: dict[str, str] = {}
         self.records = request.settings.get("records")
-        self.url = request.setting("url")
-        try:
-            origin(self.url)
-        except ColonyError as error:
-            raise ColonyError(error.what, where=request.where("url"), fix=error.fix, code=USAGE) from None
-        self._keep("url", unquote(urlsplit(self.url).password or ""))
+        self.url, self._user = self._address()
         self.params = self._params()
         self.headers = {
             name: self._header(name, request.setting("headers", name), "headers", name)
@@ -68,14 +63,24 @@ class Source:
         found: dict[str, Any] = self.request.settings.get(section) or {}
         return found
 
-    def _keep(self, where: str, value: str) -> None:
-        """Remember a value that must not show."""
+    def _address(self) -> tuple[str, str]:
+        """(the URL without user and password, 'user:password' or '')."""
+        url = self.request.setting("url")
+        try:
+            origin(url)
+        except ColonyError as error:
+            raise ColonyError(error.what, where=self.request.where("url"), fix=error.fix, code=USAGE) from None
+        parts = urlsplit(url)
+        user, _, host = parts.netloc.rpartition("@")
+        if user:
+            self._keep("password", unquote(parts.password or ""), self.request.settings["url"])
+        return urlunsplit(parts._replace(netloc=host, fragment="")), unquote(user)
+
+    def _keep(self, name: str, value: str, written: Any) -> None:
+        """Remember a value that must not show, by the name of the variable that it came from, else the source's."""
+        names = variables_in(written)
         if value:
-            written = (
-                self.request.settings.get("auth", {}).get(where) if where != "url" else self.request.settings["url"]
-            )
-            names = variables_in(written) if isinstance(written, str) else []
-            self.secrets[names[0] if len(names) == 1 else f"{self.request.name}.{where}"] = value
+            self.secrets[names[0] if len(names) == 1 else f"{self.request.name}.{name}"] = value
 
     def _params(self) -> dict[str, str]:
         """The query parameters filled in; those that need {{since}} are left out of a first, full fetch."""
@@ -84,9 +89,9 @@ class Source:
             if isinstance(written, str) and self.request.since is None and _SINCE.search(written):
                 continue
             params[name] = _sent(self.request.setting("params", name))
-            if isinstance(written, str) and _SECRET.search(name) and variables_in(written):
+            if _SECRET.search(name) and variables_in(written):
                 self._masked[name] = params[name]
-                self.secrets[variables_in(written)[0]] = params[name]
+                self._keep(name, params[name], written)
         incremental = self.request.settings.get("incremental", {})
         if incremental.get("param") and self.request.since is not None:
             params[incremental["param"]] = self.request.since
@@ -101,9 +106,9 @@ class Source:
         if any(ord(character) < 32 or ord(character) > 255 or ord(character) == 127 for character in text):
             what = f"the value of the header '{name}' holds a line break or another character that no header may have"
             raise ColonyError(what, where=where, code=USAGE)
-        written = self.request.settings.get("headers", {}).get(name) if keys[0] == "headers" else None
-        if isinstance(written, str) and _SECRET.search(name) and variables_in(written):
-            self.secrets[variables_in(written)[0]] = text
+        written = self._named(keys[0]).get(keys[-1])
+        if keys[0] == "headers" and _SECRET.search(name) and variables_in(written):
+            self._keep(name, text, written)
         return text
 
     def _auth(self) -> Auth:
@@ -114,20 +119,19 @@ class Source:
             key: _sent(self.request.setting("auth", key)) for key in ("value", "bearer", "basic") if key in written
         }
         for key, secret in value.items():
-            self._keep(key, secret)
+            self._keep(key, secret, written[key])
         headers: dict[str, str] = {}
-        query = dict(self._masked)
+        basic = value.get("basic", self._user)
+        if basic:
+            self.secrets[f"{self.request.name}.basic"] = basic
+            self._keep("password", basic.partition(":")[2], written.get("basic"))
+            headers["Authorization"] = "Basic " + b64encode(basic.encode()).decode()
         if "bearer" in value:
             headers["Authorization"] = self._header("Authorization", f"Bearer {value['bearer']}", "auth", "bearer")
-        if "basic" in value:
-            self.secrets[f"{self.request.name}.password"] = value["basic"].partition(":")[2]
-            headers["Authorization"] = "Basic " + b64encode(value["basic"].encode()).decode()
         if "header" in written:
             headers[written["header"]] = self._header(written["header"], value["value"], "auth", "value")
-        if "query" in written:
-            query[written["query"]] = value["value"]
-        for name in self._masked:
-            self.params.pop(name, None)
+        query = {**self._masked, **({written["query"]: value["value"]} if "query" in written else {})}
+        self.params = {name: text for name, text in self.params.items() if name not in query}
         return Auth(headers, query, self.secrets)
 
     def _duration(self, *keys: str, default: float) -> float:
