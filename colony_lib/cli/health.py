@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
 
 def _print(check: dict[str, Any]) -> None:
-    status = check["status"]
-    print(f"{show.colour(f'{status:4}', show.STATUS_COLOURS.get(status))}  {check['check']:<11}  {escape(check['message'])}")
+    status = show.colour(f"{check['status']:4}", show.STATUS_COLOURS.get(check["status"]))
+    print(f"{status}  {check['check']:<11}  {escape(check['message'])}")
     if check["fix"]:
         print(f"{'':17}  {escape(check['fix'])}")

@@ -90,7 +90,9 @@ def main(argv: list[str]) -> int:
         ["colony init", "colony init --name flights", "colony -C ~/pipeline init"],
         details="What is there already stays as it is; it is safe to run again. Prints the folder's path.",
     )
-    parser.add_argument("--name", metavar="N", type=_name, help="what the colony is called (default: the folder's name)")
+    parser.add_argument(
+        "--name", metavar="N", type=_name, help="what the colony is called (default: the folder's name)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite colony.yml and the other files made here")
     args.add_lock_timeout(parser)
     given = parser.parse_args(argv)
@@ -118,7 +120,9 @@ def _target() -> str:
     if not os.path.isdir(root):
         raise ColonyError(f"COLONY_ROOT is '{escape(root)}', which is no folder", fix="make it first", code=USAGE)
     if ".colony" in root.split(os.sep):
-        raise ColonyError(f"'{escape(root)}' lies inside a .colony folder", fix="go to the project's own folder", code=USAGE)
+        raise ColonyError(
+            f"'{escape(root)}' lies inside a .colony folder", fix="go to the project's own folder", code=USAGE
+        )
     return root
 
 

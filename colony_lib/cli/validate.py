@@ -15,7 +15,11 @@ def main(argv: list[str]) -> int:
     parser = args.Parser(
         "colony validate",
         "check colony.yml and every workflow",
-        ["colony validate", "colony validate --json | jq -r .message", "colony validate && colony workflow run daily-etl"],
+        [
+            "colony validate",
+            "colony validate --json | jq -r .message",
+            "colony validate && colony workflow run daily-etl",
+        ],
         details="Prints each problem as 'file:line: what is wrong; what to do' and exits 2, or says ok and exits 0.",
     )
     args.add_json(parser)
@@ -31,20 +35,11 @@ def main(argv: list[str]) -> int:
     if found:
         show.note(f"{plural(len(found), 'problem')} in {plural(checked, 'file')} checked")
         return USAGE
-    _say_ok(given.json, checked)
-    return OK
-
-
-def _say_ok(as_json: bool, checked: int) -> None:
-    from colony_lib.store import config, models
-
-    settings = config.load()
-    for agent in settings["agents"]:
-        warning = models.resolve(agent, settings)["warning"]
-        if warning:
-            show.warn(warning)
-    if not as_json:
+    for warning in checkup.warnings():
+        show.warn(warning)
+    if not given.json:
         show.value(f"ok: colony.yml and {plural(checked - 1, 'workflow')}")
+    return OK
 
 
 def _record(problem: ColonyError) -> dict[str, Any]:

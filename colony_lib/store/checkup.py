@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from colony_lib.base.errors import ColonyError
 
 TYPE_CHECKING = False
@@ -21,9 +19,20 @@ def problems() -> tuple[list[ColonyError], int]:
     for path in files:
         wrong = workflow.problems(path)
         if not wrong and settings is not None:
-            wrong = workflow.check_against_config(workflow.load(path), settings)
+            wrong = workflow.config_problems(workflow.load(path), settings)
         found += wrong
     return found, len(files) + 1
+
+
+def warnings() -> list[str]:
+    """What is allowed and may not be meant: retired models, and what workflows say of themselves. All is valid."""
+    from colony_lib.store import config, models, workflow
+
+    settings = config.load()
+    found = [models.resolve(agent, settings)["warning"] for agent in settings["agents"]]
+    return [text for text in found if text] + [
+        text for path in workflow.files() for text in workflow.warnings(workflow.load(path))
+    ]
 
 
 def scheduled() -> list[str]:

@@ -82,7 +82,9 @@ def _packages() -> Iterator[Record]:
     present = []
     for module, (package, used_by, vital) in PACKAGES.items():
         if importlib.util.find_spec(module) is None:
-            yield _found("packages", "fail" if vital else "warn", f"{package} is missing: {used_by}", f"pip install {package}")
+            yield _found(
+                "packages", "fail" if vital else "warn", f"{package} is missing: {used_by}", f"pip install {package}"
+            )
             continue
         try:
             present.append(f"{package} {importlib.metadata.version(package)}")
@@ -172,7 +174,9 @@ def _definitions() -> Iterator[Record]:
 
     wrong, checked = checkup.problems()
     if wrong:
-        yield _found("definitions", "fail", f"{plural(len(wrong), 'problem')}, the first: {wrong[0]}", "colony validate")
+        yield _found(
+            "definitions", "fail", f"{plural(len(wrong), 'problem')}, the first: {wrong[0]}", "colony validate"
+        )
     else:
         yield _found("definitions", "ok", f"{plural(checked, 'file')} checked")
 
@@ -266,10 +270,14 @@ def _settings() -> Record | None:
 def _git() -> Iterator[Record]:
     settings = _settings() or {"shared_state": {"backend": "files", "location": "in-repo"}, "agents": []}
     wanted = settings["shared_state"]["backend"] == "git-backed" and "shared_state is git-backed"
-    wanted = wanted or next((f"agent '{a['id']}' has a worktree_branch" for a in settings["agents"] if a["worktree_branch"]), None)
+    wanted = wanted or next(
+        (f"agent '{a['id']}' has a worktree_branch" for a in settings["agents"] if a["worktree_branch"]), None
+    )
     version = _output(["git", "--version"])
     if version is None:
-        yield _found("git", "warn", f"not found, and {wanted}" if wanted else "not found; nothing here needs it", "install git")
+        yield _found(
+            "git", "warn", f"not found, and {wanted}" if wanted else "not found; nothing here needs it", "install git"
+        )
     elif wanted and _output(["git", "-C", paths.root(), "rev-parse", "--is-inside-work-tree"]) != "true":
         yield _found("git", "warn", f"{wanted}, but this folder is in no git repository", "git init")
     else:
@@ -299,9 +307,16 @@ def _cron() -> Iterator[Record]:
         message = f"'{wanted[0]}' has a schedule, but there is no crontab command"
         yield _found("cron", "warn", message, "install cron, or start the workflow by other means")
     elif not _cron_runs():
-        yield _found("cron", "warn", f"'{wanted[0]}' has a schedule, but no cron daemon runs", "start cron (systemctl start cron)")
+        yield _found(
+            "cron",
+            "warn",
+            f"'{wanted[0]}' has a schedule, but no cron daemon runs",
+            "start cron (systemctl start cron)",
+        )
     else:
-        yield _found("cron", "ok", f"{plural(len(wanted), 'workflow')} with a schedule; 'colony cron list' shows the lines")
+        yield _found(
+            "cron", "ok", f"{plural(len(wanted), 'workflow')} with a schedule; 'colony cron list' shows the lines"
+        )
 
 
 def _cron_runs() -> bool:
@@ -310,7 +325,13 @@ def _cron_runs() -> bool:
         return True
     for name in os.listdir("/proc"):
         try:
-            if name.isdigit() and files.read_text(f"/proc/{name}/comm").strip() in ("cron", "crond", "fcron", "dcron", "cronie"):
+            if name.isdigit() and files.read_text(f"/proc/{name}/comm").strip() in (
+                "cron",
+                "crond",
+                "fcron",
+                "dcron",
+                "cronie",
+            ):
                 return True
         except (ColonyError, OSError):
             continue  # the process has ended meanwhile
@@ -348,7 +369,9 @@ def _runners(used: set[str]) -> Iterator[Record]:
     elif "api" in used:
         yield _found("key", "ok", "ANTHROPIC_API_KEY is set")
     if "claude-code" in used and which("claude") is None:
-        yield _found("claude", "warn", "the 'claude' command is not found", "install Claude Code, or use the runner 'api'")
+        yield _found(
+            "claude", "warn", "the 'claude' command is not found", "install Claude Code, or use the runner 'api'"
+        )
 
 
 def _env_file() -> Iterator[Record]:

@@ -117,38 +117,70 @@ def test_defaults_fill_what_agents_leave_out(root: Path) -> None:
     [
         ("", "the file is empty at colony.yml; run 'colony init --force' for a new one"),
         ("agents: []\nagent: []\n", "unknown key 'agent' at colony.yml:2; did you mean 'agents'?"),
-        ("agents:\n  - id: a\n  - id: a\n", "the agent id 'a' is there twice (first in line 2) at colony.yml:3; rename one"),
+        (
+            "agents:\n  - id: a\n  - id: a\n",
+            "the agent id 'a' is there twice (first in line 2) at colony.yml:3; rename one",
+        ),
         ("name: a\nname: b\n", "the key 'name' is there twice (first in line 1) at colony.yml:2; remove one"),
         ("agents:\n  - id: all\n", "'all' cannot be an agent's id at colony.yml:2; choose another name"),
         ("agents:\n  - id: a..b\n", "'a..b' cannot be an agent's id at colony.yml:2; choose another name"),
-        ("agents:\n  - id: ../x\n", "'agents[0].id' must be a name of letters, digits, '.', '_' and '-', starting with a "
-         "letter or digit, not '../x' at colony.yml:2"),
-        ("agents:\n  - {id: a, env: {K: $5}}\n", "K: '$5' is neither $NAME nor ${NAME} at colony.yml:2; write $$ for a dollar sign"),
-        ("agents:\n  - {id: a, env: {K: '${A:-b}'}}\n", "K: '${A:-b}' is neither $NAME nor ${NAME} at colony.yml:2; "
-         "write $$ for a dollar sign"),
+        (
+            "agents:\n  - id: ../x\n",
+            "'agents[0].id' must be a name of letters, digits, '.', '_' and '-', starting with a "
+            "letter or digit, not '../x' at colony.yml:2",
+        ),
+        (
+            "agents:\n  - {id: a, env: {K: $5}}\n",
+            "K: '$5' is neither $NAME nor ${NAME} at colony.yml:2; write $$ for a dollar sign",
+        ),
+        (
+            "agents:\n  - {id: a, env: {K: '${A:-b}'}}\n",
+            "K: '${A:-b}' is neither $NAME nor ${NAME} at colony.yml:2; write $$ for a dollar sign",
+        ),
         ("agents:\n  - id: a\n    env:\n      K:\n", "'agents[0].env.K' is empty and must be text at colony.yml:4"),
-        ("agents:\n  - {id: a, worktree_branch: --upload-pack=x}\n", "'--upload-pack=x' is not a branch name that git takes"
-         " at colony.yml:2; use letters, digits, '-', '_' and '/'"),
-        ("agents:\n  - {id: a, worktree_branch: x}\n  - {id: b, worktree_branch: x}\n", "agent 'b' has the branch 'x' of agent "
-         "'a' at colony.yml:3; give each its own branch"),
-        ("agents:\n  - {id: a, worktree_branch: colony/state}\n", "agent 'a' has the branch 'colony/state' of the shared state"
-         " at colony.yml:2; give each its own branch"),
-        ("agents:\n  - {id: a, runner: command}\n", "agent 'a' has the runner 'command' but no command at colony.yml:2; "
-         "add 'command:'"),
-        ("agents:\n  - {id: a, command: x}\n", "agent 'a' has a command, but its runner is 'api' at colony.yml:2; "
-         "add 'runner: command'"),
-        ("shared_state: {location: 'ext::sh -c id'}\n", "'ext::sh -c id' is not a place for shared state at colony.yml:1; "
-         "write in-repo, a path, or an https, ssh or git URL"),
-        ("shared_state: {location: --exec=id}\n", "'--exec=id' is not a place for shared state at colony.yml:1; "
-         "write in-repo, a path, or an https, ssh or git URL"),
-        ("shared_state: {branch: a..b}\n", "'a..b' is not a branch name that git takes at colony.yml:1; "
-         "use letters, digits, '-', '_' and '/'"),
-        ("shared_paths: [ok, ../x]\n", "shared path '../x' is not a folder inside the colony at colony.yml:1; "
-         "name one relative to the root"),
+        (
+            "agents:\n  - {id: a, worktree_branch: --upload-pack=x}\n",
+            "'--upload-pack=x' is not a branch name that git takes"
+            " at colony.yml:2; use letters, digits, '-', '_' and '/'",
+        ),
+        (
+            "agents:\n  - {id: a, worktree_branch: x}\n  - {id: b, worktree_branch: x}\n",
+            "agent 'b' has the branch 'x' of agent 'a' at colony.yml:3; give each its own branch",
+        ),
+        (
+            "agents:\n  - {id: a, worktree_branch: colony/state}\n",
+            "agent 'a' has the branch 'colony/state' of the shared state at colony.yml:2; give each its own branch",
+        ),
+        (
+            "agents:\n  - {id: a, runner: command}\n",
+            "agent 'a' has the runner 'command' but no command at colony.yml:2; add 'command:'",
+        ),
+        (
+            "agents:\n  - {id: a, command: x}\n",
+            "agent 'a' has a command, but its runner is 'api' at colony.yml:2; add 'runner: command'",
+        ),
+        (
+            "shared_state: {location: 'ext::sh -c id'}\n",
+            "'ext::sh -c id' is not a place for shared state at colony.yml:1; "
+            "write in-repo, a path, or an https, ssh or git URL",
+        ),
+        (
+            "shared_state: {location: --exec=id}\n",
+            "'--exec=id' is not a place for shared state at colony.yml:1; "
+            "write in-repo, a path, or an https, ssh or git URL",
+        ),
+        (
+            "shared_state: {branch: a..b}\n",
+            "'a..b' is not a branch name that git takes at colony.yml:1; use letters, digits, '-', '_' and '/'",
+        ),
+        (
+            "shared_paths: [ok, ../x]\n",
+            "shared path '../x' is not a folder inside the colony at colony.yml:1; name one relative to the root",
+        ),
         ("aliases: {a: b, b: a}\n", "the alias 'a' leads back to itself at colony.yml:1; point it at a model"),
-        ("name: \"a\\nb\"\n", "'name' must be one line of 1 to 100 characters, not 'a\\nb' at colony.yml:1"),
+        ('name: "a\\nb"\n', "'name' must be one line of 1 to 100 characters, not 'a\\nb' at colony.yml:1"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told_with_file_line_and_remedy(root: Path, text: str, expected: str) -> None:
     assert refused(root, text)[0] == expected
 
@@ -235,8 +267,11 @@ def test_values_under_env_are_text_as_written(root: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("A=1\n\n# c\n  B = two words  \nexport C=3 # note\nD=\nE=a#b\n", {"A": "1", "B": "two words", "C": "3", "D": "", "E": "a#b"}),
-        ("A='$x \\n'\nB=\"a\\nb \\\"q\\\" \\$x\"\n", {"A": "$x \\n", "B": 'a\nb "q" $x'}),
+        (
+            "A=1\n\n# c\n  B = two words  \nexport C=3 # note\nD=\nE=a#b\n",
+            {"A": "1", "B": "two words", "C": "3", "D": "", "E": "a#b"},
+        ),
+        ('A=\'$x \\n\'\nB="a\\nb \\"q\\" \\$x"\n', {"A": "$x \\n", "B": 'a\nb "q" $x'}),
         ("K=\"-----BEGIN\nline\n-----END\"\nZ='1\n2'\n", {"K": "-----BEGIN\nline\n-----END", "Z": "1\n2"}),
         ("A=1\r\nB=2", {"A": "1", "B": "2"}),
         ("A=1\nA=2\n", {"A": "2"}),
@@ -245,7 +280,7 @@ def test_values_under_env_are_text_as_written(root: Path) -> None:
         ("# only", {}),
         ("A=a=b\n", {"A": "a=b"}),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_variables_is_read_as_people_write_them(text: str, expected: dict[str, str]) -> None:
     assert variables.parse_file(text, ".env") == expected
 
@@ -290,7 +325,13 @@ def test_a_bad_line_of_it_is_named_and_its_value_never_shown(text: str, message:
     ],
 )
 def test_which_model_an_agent_gets(
-    own: str | None, default: str | None, aliases: dict[str, str], override: str | None, expected: str, source: str, warns: bool
+    own: str | None,
+    default: str | None,
+    aliases: dict[str, str],
+    override: str | None,
+    expected: str,
+    source: str,
+    warns: bool,
 ) -> None:
     settings = {"defaults": {"model": default} if default else {}, "aliases": aliases}
     found = models.resolve({"id": "a", "model": own}, settings, override, "2026-11-23")

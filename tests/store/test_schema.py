@@ -35,7 +35,10 @@ def told(text: str, kind: str = "colony") -> list[str]:
         ("agents:\n", "'agents' is empty and must be a list at f.yml:1"),
         ("- a\n", "the file must be a mapping, not a list at f.yml:1"),
         ("env_file: 3\n", "'env_file' must be text, not 3 at f.yml:1; put it in quotes"),
-        ("durability: powr\n", "'durability' must be 'power' or 'process', not 'powr' at f.yml:1; did you mean 'power'?"),
+        (
+            "durability: powr\n",
+            "'durability' must be 'power' or 'process', not 'powr' at f.yml:1; did you mean 'power'?",
+        ),
         ("shared_paths: [a, a]\n", "'shared_paths' has an item twice at f.yml:1"),
         ("env_file: ''\n", "'env_file' must not be empty at f.yml:1"),
         ("agents:\n  - {id: a, command: 3}\n", "'agents[0].command' must be text or a list, not 3 at f.yml:2"),
@@ -88,7 +91,11 @@ def test_every_schema_file_is_a_schema_and_named_as_it_says(file: Path) -> None:
         ({"pattern": "^a+$"}, "b", "'output' does not match ^a+$: 'b'"),
         ({"const": 4}, 5, "'output' must be 4, not 5"),
         ({"items": {"type": "string"}}, ["a", 2], "'output[1]' must be text, not 2"),
-        ({"properties": {"a": {"type": ["null", "string"]}}}, {"a": []}, "'output.a' must be empty or text, not a list"),
+        (
+            {"properties": {"a": {"type": ["null", "string"]}}},
+            {"a": []},
+            "'output.a' must be empty or text, not a list",
+        ),
         ({"required": ["rows"]}, {}, "'output' has no 'rows'"),
         (
             {"properties": {"rows": {}}, "additionalProperties": False},
