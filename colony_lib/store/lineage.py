@@ -1,7 +1,7 @@
 """Lineage: OpenLineage run events in `.colony/lineage/`, and where a dataset's rows came from according to them.
 
-Each invocation of a data tool is a run: START, then COMPLETE or FAIL (https://openlineage.io/spec/2-0-2). What the seed calls
-provenance travels in a run facet of our own, `colony_provenance`: what this tool knows of each dataset and date.
+Each invocation of a data tool is a run: START, then COMPLETE or FAIL (https://openlineage.io/spec/2-0-2). What the
+seed calls provenance travels in a run facet of our own, `colony_provenance`: what this tool knows of each dataset.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _SCHEMAS = {
     "errorMessage": _FACETS + "1-0-1/ErrorMessageRunFacet.json#/$defs/ErrorMessageRunFacet",
     "schema": _FACETS + "1-1-1/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet",
     "dataSource": _FACETS + "1-0-1/DatasourceDatasetFacet.json#/$defs/DatasourceDatasetFacet",
-    "outputStatistics": _FACETS + "1-0-2/OutputStatisticsOutputDatasetFacet.json#/$defs/OutputStatisticsOutputDatasetFacet",
+    "outputStatistics": _FACETS
+    + "1-0-2/OutputStatisticsOutputDatasetFacet.json#/$defs/OutputStatisticsOutputDatasetFacet",
     "dataQualityAssertions": _FACETS
     + "1-0-1/DataQualityAssertionsDatasetFacet.json#/$defs/DataQualityAssertionsDatasetFacet",
     "colony_run": _OURS + "colony_run",
@@ -116,8 +117,8 @@ def emit(
 ) -> Event | None:
     """Append one run event (START, RUNNING, COMPLETE, ABORT, FAIL, OTHER) and return it; None outside a colony.
 
-    `facets` are run facets by name, each as `facet` takes its values; the step's, its parent run's and the logical date's
-    are added. Raises ColonyError when it cannot be written.
+    `facets` are run facets by name, each as `facet` takes its values; the step's, its parent run's and the logical
+    date's are added. Raises ColonyError when it cannot be written.
     """
     if paths.root_or_none() is None:
         return None
@@ -140,8 +141,8 @@ def emit(
 
 
 class recording:
-    """`with recording("fetch", date) as run:` — START now; at the end COMPLETE with what `run.inputs`, `run.outputs` and
-    `run.provenance` hold by then, or after an exception FAIL with its message. Outside a colony nothing is written.
+    """`with recording("fetch", date) as run:` — START now; at the end COMPLETE with what `run.inputs`, `run.outputs`
+    and `run.provenance` hold by then, or after an exception FAIL with its message. Outside a colony nothing is written.
 
     `run.failed = "why"` makes it FAIL without an exception (a validation that found FAIL).
     """
@@ -219,7 +220,7 @@ def provenances(found: Iterable[Event]) -> dict[tuple[str, str], dict[str, Any]]
     for event in found:
         said = run_facet(event, "colony_provenance")
         stage = said.get("tool")
-        if stage not in _STAGES or event.get("eventType") != "COMPLETE" and stage != "validate-data":
+        if stage not in _STAGES or (event.get("eventType") != "COMPLETE" and stage != "validate-data"):
             continue
         for entry in said.get("datasets") or []:
             if not isinstance(entry, dict) or not isinstance(entry.get("dataset"), str):
@@ -236,5 +237,3 @@ def provenances(found: Iterable[Event]) -> dict[tuple[str, str], dict[str, Any]]
 def _shaped(entry: dict[str, Any]) -> dict[str, Any]:
     first = {key: entry.get(key) for key in ("dataset", "date", *KEYS)}
     return {**first, **{key: value for key, value in entry.items() if key not in first}}
-
-

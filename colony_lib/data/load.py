@@ -1,0 +1,371 @@
+"""The loader: takes the validated files of a day into the warehouse, all of them or none, in one transaction.
+
+Under the warehouse's lock: read and check every file, then begin; rows, receipts, load history, metadata, watermarks,
+views and post-load checks; verify the counts; commit. What follows from the warehouse (the state document
+load_metadata, the day's load report) is written after the commit and rewritten by the next load: a crash between
+the two costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from colony_lib.base import clock, jsontext, locks
+from colony_lib.base.errors import BUSY, FAILED, ColonyError
+from colony_lib.base.text import escape, plural
+from colony_lib.data import load_after, load_columns, load_gate, load_metadata, warehouses
+from colony_lib.data.load_gate import Item
+from colony_lib.data.pipeline import Pipeline
+from colony_lib.data.warehouses import Staged, Warehouse
+from colony_lib.store import env
+
+CHANGES = ("inserted", "updated", "deleted")
+
+
+def warehouse_url(pipeline: Pipeline) -> tuple[str, str]:
+    """(URL, where it stands) of the pipeline's warehouse; a DuckDB file of its own where none is named."""
+    given = pipeline.document.get("warehouse") or warehouses.DEFAULT
+    if isinstance(given, dict):
+        return str(pipeline.expand(given["url"], "warehouse", "url")), pipeline.where("warehouse", "url")
+    return str(pipeline.expand(given, "warehouse")), pipeline.where("warehouse")
+
+
+def load(
+    pipeline: Pipeline,
+    date: str,
+    names: list[str],
+    *,
+    unchecked: bool = False,
+    dry_run: bool = False,
+    timeout: float = 10.0,
+) -> tuple[dict[str, Any], list[Item]]:
+    """Load the datasets (all with a `load` when none is named) of one day; returns the summary and what was loaded.
+
+    ColonyError, and nothing is loaded: FAILED when the gate refuses a file, it does not fit its table, the row
+    counts do not add up or a post-load check is false; USAGE for the pipeline file; BUSY (naming who) when the
+    warehouse is in use for longer than `timeout` seconds. With `dry_run` all is done and taken back.
+    """
+    started = time.monotonic()
+    chosen = load_gate.chosen(pipeline, names)
+    url, where = warehouse_url(pipeline)
+    warehouses.split(url, where)
+    items = load_gate.items(pipeline, chosen, date, unchecked=unchecked)
+    try:
+        with opened(pipeline, timeout) as warehouse:
+            summary = _load(pipeline, warehouse, date, items, unchecked=unchecked, dry_run=dry_run)
+            if not dry_run:
+                load_metadata.follow(pipeline, warehouse, date)
+    finally:
+        for item in items:
+            item.close()
+    summary["seconds"] = round(time.monotonic() - started, 3)
+    return summary, items
+
+
+def status(pipeline: Pipeline, timeout: float = 10.0) -> dict[str, Any]:
+    """What is in the warehouse, as the state document load_metadata says it; the document is put right on the way."""
+    url, where = warehouse_url(pipeline)
+    if not warehouses.exists(url, pipeline.root):
+        raise ColonyError(
+            "there is no warehouse yet", where=where, fix="load something first: colony load", code=FAILED
+        )
+    with opened(pipeline, timeout) as warehouse:
+        return load_metadata.follow(pipeline, warehouse)
+
+
+@contextmanager
+def opened(pipeline: Pipeline, timeout: float) -> Iterator[Warehouse]:
+    """The pipeline's warehouse, open, and its lock held; ColonyError (BUSY) that names the holder.
+
+    This lock is held for as long as the load takes: one load at a time, the others wait or are told.
+    """
+    from filelock import FileLock, Timeout
+
+    url, where = warehouse_url(pipeline)
+    path = pipeline.lock("warehouse-" + warehouses.identity(url, pipeline.root))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    deadline = time.monotonic() + timeout
+    lock = FileLock(path, timeout=timeout, fallback_to_soft=False, on_acquired=_sign)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = locks.note(path) or "another process"
+        raise ColonyError(
+            f"the warehouse is being loaded by {escape(holder)}",
+            fix=f"it was not done within {timeout:g} s; try again, or wait longer with --lock-timeout",
+            code=BUSY,
+        ) from None
+    try:
+        rest = max(deadline - time.monotonic(), 0.0)
+        warehouse = warehouses.connect(url, root=pipeline.root, where=where, timeout=rest)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+    finally:
+        lock.release()
+
+
+def _sign(fd: int) -> None:
+    """Write who holds the lock into its file, for those who find it held."""
+    step = env.step()
+    who = f"process {os.getpid()}, '{os.path.basename(sys.argv[0] or 'python')}'"
+    if "run_id" in step:
+        who += f", run {step['run_id']}, step {step.get('step', '?')}"
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{who}, since {clock.now()}".encode(), 0)
+
+
+def _load(
+    pipeline: Pipeline, warehouse: Warehouse, date: str, items: list[Item], *, unchecked: bool, dry_run: bool
+) -> dict[str, Any]:
+    plan = load_after.plan(pipeline, warehouse)
+    standing = {item.dataset: _standing(warehouse, item, date) for item in items}
+    staged: dict[str, Staged] = {}
+    for item in items:
+        if standing[item.dataset] is None:
+            staged[item.dataset] = _staged(pipeline, warehouse, item)
+    tables: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    changed_views = plan.changed(warehouse)
+    warehouse_changes = bool(staged or changed_views)
+    if warehouse_changes:
+        warehouse.begin()
+    try:
+        for item in items:
+            receipt = standing[item.dataset]
+            if receipt is None:
+                result, said = _apply(
+                    pipeline, warehouse, item, staged[item.dataset], date, unchecked=unchecked, dry_run=dry_run
+                )
+                notes += said
+            else:
+                result = _already(warehouse, item, receipt)
+            _add(tables, item.table, result)
+        if warehouse_changes:
+            notes += plan.carry_out(warehouse)
+            if dry_run:
+                warehouse.rollback()
+            else:
+                warehouse.commit()
+    except BaseException:
+        if warehouse_changes:
+            warehouse.rollback()
+        raise
+    moved = any(table[change] for table in tables.values() for change in CHANGES)
+    return {
+        "date": date,
+        "status": "loaded" if moved else "unchanged",
+        "record_count": sum(item.head.get("record_count") or 0 for item in items),
+        "tables": tables,
+        "views": sorted(plan.made),
+        "checks": plan.passed,
+        "load_id": _whole_id(items),
+        "warehouse": warehouse.shown,
+        "unchecked": unchecked,
+        "dry_run": dry_run,
+        "notes": notes,
+    }
+
+
+def _whole_id(items: list[Item]) -> str:
+    import hashlib
+
+    return hashlib.sha256("\n".join(sorted(item.load_id for item in items)).encode()).hexdigest()[:32]
+
+
+def _staged(pipeline: Pipeline, warehouse: Warehouse, item: Item) -> Staged:
+    before = os.fstat(item.fd)
+    staged = warehouse.stage(item.dataset, item.fd, load_columns.declared(pipeline, item.dataset), item.shown)
+    after = os.fstat(item.fd)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ColonyError("the file was changed while it was read", where=item.shown, fix="try again", code=FAILED)
+    if item.key:
+        warehouse.check_key(staged, item.key)
+    return staged
+
+
+def _standing(warehouse: Warehouse, item: Item, date: str) -> dict[str, Any] | None:
+    """The receipt that makes this load a repeat, or None.
+
+    An append counts once for ever. An upsert or a replace is a repeat only while nothing was loaded over it: of the
+    same dataset and date, for a replace of the table at all.
+    """
+    if warehouse.columns(item.table) is None and item.head.get("record_count"):
+        return None  # somebody has dropped the table
+    receipts = [receipt for receipt in warehouse.receipts() if receipt["table_name"] == item.table]
+    if item.mode == "upsert":
+        receipts = [r for r in receipts if r["dataset"] == item.dataset and r["date"] == date]
+    wanted = receipts if item.mode == "append" else receipts[-1:]
+    return next((receipt for receipt in wanted if receipt["load_id"] == item.load_id), None)
+
+
+def _already(warehouse: Warehouse, item: Item, receipt: dict[str, Any]) -> dict[str, Any]:
+    rows = warehouse.count(item.table) if warehouse.columns(item.table) else 0
+    return {
+        "dataset": item.dataset,
+        "mode": item.mode,
+        "rows_before": rows,
+        "rows_after": rows,
+        **dict.fromkeys(CHANGES, 0),
+        "unchanged": item.head["record_count"],
+        "receipt": item.load_id,
+        "loaded_at": receipt["loaded_at"],
+        "repeat": True,
+        "validation": receipt["validation"],
+        "backup": None,
+    }
+
+
+def _apply(
+    pipeline: Pipeline,
+    warehouse: Warehouse,
+    item: Item,
+    staged: Staged,
+    date: str,
+    *,
+    unchecked: bool,
+    dry_run: bool,
+) -> tuple[dict[str, Any], list[str]]:
+    """Bring one dataset's rows into its table, check the arithmetic and write the receipt; (result, notes)."""
+    notes = warehouse.fit(item.table, staged) if staged.rows else []
+    there = warehouse.columns(item.table) is not None
+    before = warehouse.count(item.table) if there else 0
+    counts = dict.fromkeys((*CHANGES, "unchanged"), 0)
+    backup = None
+    if there and item.mode == "upsert" and staged.rows:
+        changed = warehouse.upsert(item.table, staged, item.key)
+        counts["inserted"] = warehouse.count(item.table) - before
+        counts["updated"] = changed - counts["inserted"]
+        counts["unchanged"] = staged.rows - changed
+        matching = warehouse.matching(item.table, staged, item.key)
+        if matching != staged.rows:
+            raise ColonyError(
+                f"table '{item.table}' has {plural(matching, 'row')} for {plural(staged.rows, 'key')}: "
+                f"its key ({', '.join(item.key)}) is not unique in it",
+                where=pipeline.where("datasets", item.dataset, "load"),
+                fix="remove the repeated rows from the table; nothing was loaded",
+                code=FAILED,
+            )
+    elif there and item.mode == "append" and staged.rows:
+        notes += _again(warehouse, item, date)
+        warehouse.append(item.table, staged)
+        counts["inserted"] = staged.rows
+    elif there and item.mode == "replace":
+        counts["unchanged"] = warehouse.common(item.table, staged) if staged.rows else 0
+        counts["inserted"] = staged.rows - counts["unchanged"]
+        counts["deleted"] = before - counts["unchanged"]
+        if counts["inserted"] or counts["deleted"]:
+            if before and not dry_run:
+                backup = _backed_up(pipeline, warehouse, item, date, before)
+                notes.append(f"kept the {plural(before, 'row')} of '{item.table}' before the replace in {backup}")
+            warehouse.clear(item.table)
+            if staged.rows:
+                warehouse.append(item.table, staged)
+    after = warehouse.count(item.table) if there else 0
+    _verify(item, staged.rows, before, after, counts)
+    result = {
+        "dataset": item.dataset,
+        "mode": item.mode,
+        "rows_before": before,
+        "rows_after": after,
+        **counts,
+        "receipt": item.load_id,
+        "loaded_at": clock.now(),
+        "repeat": False,
+        "validation": item.validation,
+        "backup": backup,
+    }
+    _record(pipeline, warehouse, item, staged, date, result, unchecked=unchecked)
+    return result, notes
+
+
+def _verify(item: Item, rows: int, before: int, after: int, counts: dict[str, int]) -> None:
+    whole = counts["inserted"] + counts["updated"] + counts["unchanged"] == rows
+    if not whole or min(counts.values()) < 0 or after != before + counts["inserted"] - counts["deleted"]:
+        shown = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        raise ColonyError(
+            f"the row counts of table '{item.table}' do not add up: {before:,} before, {after:,} after, "
+            f"{rows:,} in the file; {shown}",
+            where=item.shown,
+            fix="nothing was loaded",
+            code=FAILED,
+        )
+
+
+def _again(warehouse: Warehouse, item: Item, date: str) -> list[str]:
+    earlier = [r for r in warehouse.receipts(date) if r["table_name"] == item.table and r["dataset"] == item.dataset]
+    if not earlier:
+        return []
+    rows = sum(receipt["record_count"] or 0 for receipt in earlier)
+    return [
+        f"warning: {plural(rows, 'row')} of {date} were appended to '{item.table}' before, from other records; "
+        "they stay beside the new ones"
+    ]
+
+
+def _backed_up(pipeline: Pipeline, warehouse: Warehouse, item: Item, date: str, rows: int) -> str:
+    # The name is of the load that replaces: after a crash the same load writes the same backup again.
+    path = os.path.join(pipeline.folder("backups"), f"{item.table}_before_{date}_{item.load_id[:12]}.parquet")
+    kept = warehouse.backup(item.table, path)
+    if kept != rows:
+        raise ColonyError(
+            f"the backup of '{item.table}' has {kept:,} of its {rows:,} rows", fix="nothing was loaded", code=FAILED
+        )
+    return pipeline.shown(path)
+
+
+def _record(
+    pipeline: Pipeline,
+    warehouse: Warehouse,
+    item: Item,
+    staged: Staged,
+    date: str,
+    result: dict[str, Any],
+    *,
+    unchecked: bool,
+) -> None:
+    receipt = {
+        "load_id": item.load_id,
+        "table_name": item.table,
+        "date": date,
+        "file": item.shown,
+        "file_sha256": item.sha256,
+        "record_count": staged.rows,
+        "quality_score": item.quality_score,
+        "unchecked": unchecked and item.validation not in load_gate.PASSING,
+        "run_id": env.step().get("run_id"),
+        **{key: result[key] for key in ("dataset", "mode", "rows_before", "rows_after", *CHANGES, "unchanged")},
+        **{key: result[key] for key in ("loaded_at", "validation", "backup")},
+    }
+    table = {
+        "table_name": item.table,
+        "dataset": item.dataset,
+        "mode": item.mode,
+        "key": jsontext.dumps(item.key),
+        "last_load_id": item.load_id,
+        "last_date": date,
+        "last_load_time": result["loaded_at"],
+        "rows": result["rows_after"],
+    }
+    mark = load_metadata.watermark(pipeline, warehouse, item, staged, date)
+    stamped = mark and {**mark, "load_id": item.load_id, "updated_at": result["loaded_at"]}
+    warehouse.record(receipt, table, stamped)
+
+
+def _add(tables: dict[str, dict[str, Any]], table: str, result: dict[str, Any]) -> None:
+    """Two datasets may load into one table: their counts are added."""
+    first = tables.get(table)
+    if first is None:
+        tables[table] = result
+        return
+    for key in (*CHANGES, "unchanged"):
+        first[key] += result[key]
+    first["rows_after"] = result["rows_after"]
+    first["dataset"] += ", " + result["dataset"]
+    first["repeat"] = first["repeat"] and result["repeat"]

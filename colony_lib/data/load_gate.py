@@ -1,0 +1,200 @@
+"""The gate before the warehouse: which datasets a load is for, and whether the validation of exactly these files lets
+them pass."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+from colony_lib.base import files, jsontext
+from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
+from colony_lib.base.text import escape
+from colony_lib.data.pipeline import Pipeline
+
+PASSING = ("PASS", "WARN")
+_BLOCK = 1 << 20
+RESERVED = "colony_"  # tables whose names start so are Colony's own
+
+
+class Item:
+    """One dataset's file on its way into a table. `fd` holds the very file that the hashes are of.
+
+    `sha256` is of the whole file (what the validation report names), `rows_sha256` of its records alone: the
+    same rows fetched again have another head, and are the same load.
+    """
+
+    __slots__ = (
+        "dataset", "fd", "file", "head", "key", "load_id", "mode", "quality_score", "rows_sha256", "sha256", "shown",
+        "source", "table", "validation",
+    )  # fmt: skip
+
+    def __init__(self, dataset: str, settings: dict[str, Any], file: str, shown: str) -> None:
+        load = settings["load"]
+        key = load.get("key") or []
+        self.dataset = dataset
+        self.table: str = load["table"]
+        self.key: list[str] = [key] if isinstance(key, str) else list(key)
+        self.mode: str = load.get("mode") or ("upsert" if self.key else "append")
+        self.source: str = settings.get("source") or settings.get("from") or dataset
+        self.file = file
+        self.shown = shown
+        self.fd = -1
+        self.head: dict[str, Any] = {}
+        self.sha256 = self.rows_sha256 = self.load_id = ""
+        self.validation: str | None = None
+        self.quality_score: float | None = None
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def loadable(pipeline: Pipeline) -> list[str]:
+    """The datasets that have a `load`, in the order of the file."""
+    return [name for name in pipeline.names("datasets") if pipeline.dataset(name).get("load")]
+
+
+def chosen(pipeline: Pipeline, names: list[str]) -> list[str]:
+    """The datasets named, else all that have a `load`; ColonyError for an unknown one or one that is not loaded."""
+    known = loadable(pipeline)
+    for name in names:
+        if name not in pipeline.names("datasets"):
+            raise unknown("dataset", escape(name), pipeline.names("datasets"), where=pipeline.file, code=FAILED)
+        if name not in known:
+            raise ColonyError(
+                f"dataset '{name}' is not for the warehouse: it has no 'load'",
+                where=pipeline.where("datasets", name),
+                fix="give it one, as in load: {table: " + name + ", mode: append}",
+                code=USAGE,
+            )
+    if not known:
+        raise ColonyError("no dataset has a 'load'", where=pipeline.file, fix="there is nothing to load", code=USAGE)
+    wanted = [name for name in known if name in names] if names else known
+    _check_tables(pipeline, known)
+    return wanted
+
+
+def _check_tables(pipeline: Pipeline, names: list[str]) -> None:
+    taken: dict[str, str] = {view.lower(): f"view '{view}'" for view in pipeline.names("views")}
+    replaced: dict[str, str] = {}
+    for name in names:
+        item = Item(name, pipeline.dataset(name), "", "")
+        where = pipeline.where("datasets", name, "load", "table")
+        folded = item.table.lower()
+        if folded.startswith(RESERVED):
+            raise ColonyError(
+                f"tables named {RESERVED}… are Colony's own", where=where, fix="use another name", code=USAGE
+            )
+        if folded in taken:
+            raise ColonyError(
+                f"table '{item.table}' is also the {taken[folded]}", where=where, fix="rename one", code=USAGE
+            )
+        other = replaced.setdefault(folded, name)
+        if other != name and "replace" in (item.mode, Item(other, pipeline.dataset(other), "", "").mode):
+            raise ColonyError(
+                f"datasets '{other}' and '{name}' load into one table '{item.table}', and one of them replaces it",
+                where=where,
+                code=USAGE,
+            )
+
+
+def items(pipeline: Pipeline, names: list[str], date: str, *, unchecked: bool) -> list[Item]:
+    """The items to load, each with its file open. ColonyError (FAILED) that names every dataset that may not be
+    loaded and why; then nothing is open."""
+    found = [
+        Item(name, pipeline.dataset(name), path := pipeline.path("transformed", name, date), pipeline.shown(path))
+        for name in names
+    ]
+    refused: list[ColonyError] = []
+    for item in found:
+        try:
+            _open(item, date)
+            _pass(pipeline, item, date, unchecked)
+        except ColonyError as error:
+            refused.append(error)
+    if refused:
+        for item in found:
+            item.close()
+        if len(refused) == 1:
+            raise refused[0]
+        reasons = "; ".join(str(error) for error in refused)
+        raise ColonyError(
+            f"{len(refused)} datasets may not be loaded: {reasons}", code=max(error.code for error in refused)
+        )
+    return found
+
+
+def _open(item: Item, date: str) -> None:
+    try:
+        item.fd = files.open_regular(item.file)
+    except FileNotFoundError:
+        raise ColonyError(
+            f"'{item.dataset}' of {date} is not transformed: there is no {item.shown}",
+            fix=f"run 'colony transform --date {date}'",
+            code=FAILED,
+        ) from None
+    whole, rows = hashlib.sha256(), hashlib.sha256()
+    with open(item.fd, "rb", _BLOCK, closefd=False) as file:
+        first = file.readline(_BLOCK)
+        whole.update(first)
+        while block := file.read(_BLOCK):
+            whole.update(block)
+            rows.update(block)
+    item.sha256, item.rows_sha256 = whole.hexdigest(), rows.hexdigest()
+    if not first.endswith(b'"data":[\n'):
+        raise ColonyError(
+            "the file is not as the transformer writes it",
+            where=item.shown,
+            fix=f"run 'colony transform --date {date}'",
+            code=FAILED,
+        )
+    item.head = jsontext.loads(first + b"]}", where=item.shown)
+    if item.head.get("date") not in (None, date):
+        raise ColonyError(
+            f"the file says that it is of {escape(item.head['date'])}, not of {date}", where=item.shown, code=FAILED
+        )
+    identity = "\n".join((item.table, item.dataset, date, item.rows_sha256))
+    item.load_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _pass(pipeline: Pipeline, item: Item, date: str, unchecked: bool) -> None:
+    path = pipeline.path("validation", item.dataset, date)
+    shown = pipeline.shown(path)
+    again = f"run 'colony validate-data --date {date}'"
+    report = _report(path, shown, again)
+    if isinstance(report, dict) and report.get("file_sha256") == item.sha256:
+        item.validation = str(report.get("status"))
+        score = report.get("quality_score")
+        item.quality_score = float(score) if isinstance(score, int | float) else None
+    if unchecked or item.validation in PASSING:
+        return
+    if report is None:
+        raise ColonyError(f"'{item.dataset}' of {date} is not validated: there is no {shown}", fix=again, code=FAILED)
+    if item.validation is None:
+        raise ColonyError(
+            f"the validation report of '{item.dataset}' is of another file than {item.shown}",
+            where=shown,
+            fix=again,
+            code=FAILED,
+        )
+    failed = [
+        str(check.get("name"))
+        for check in report.get("checks") or []
+        if not check.get("passed") and check.get("severity") == "fail"
+    ]
+    raise ColonyError(
+        f"'{item.dataset}' of {date} is {escape(item.validation)}"
+        + (f" ({escape(', '.join(failed))})" if failed else ""),
+        where=shown,
+        fix="nothing was loaded; correct the data, or load it unchecked with --unchecked",
+        code=FAILED,
+    )
+
+
+def _report(path: str, shown: str, again: str) -> Any:
+    try:
+        return files.read_json(path, None)
+    except ColonyError as error:
+        raise ColonyError(f"the validation report is {error.what}", where=shown, fix=again, code=FAILED) from None

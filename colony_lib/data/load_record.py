@@ -1,0 +1,67 @@
+"""What a finished load leaves in the colony beside the warehouse: lineage, log lines and metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from colony_lib.base.text import plural
+from colony_lib.data import load_gate, summary
+from colony_lib.data.load_gate import Item
+from colony_lib.store import lineage
+
+
+def lineage_of(loaded: dict[str, Any], items: list[Item], run: lineage.recording) -> None:
+    """Give the load's event its inputs, outputs and provenance, from the summary and the heads of the files.
+
+    A repeat has no provenance of its own: the rows in the table came from the load before.
+    """
+    for item in items:
+        result = loaded["tables"][item.table]
+        run.inputs.append(lineage.dataset(item.shown))
+        if not result["repeat"]:
+            run.provenance.append(_provenance(loaded, item, result))
+    for table, result in loaded["tables"].items():
+        statistics = {"rowCount": result["inserted"] + result["updated"]}
+        run.outputs.append(lineage.dataset(table, f"duckdb:{loaded['warehouse']}", outputStatistics=statistics))
+
+
+def _provenance(loaded: dict[str, Any], item: Item, result: dict[str, Any]) -> dict[str, Any]:
+    came = item.head.get("lineage")
+    came = came if isinstance(came, dict) else {}
+    return {
+        "dataset": item.dataset,
+        "date": loaded["date"],
+        "source": came.get("source"),
+        "fetch_time": came.get("fetch_time"),
+        "transformations": item.head.get("transformations"),
+        "validation_passed": item.validation in load_gate.PASSING if item.validation else None,
+        "validation": item.validation,
+        "load_time": result["loaded_at"],
+        "warehouse_table": item.table,
+        "warehouse": loaded["warehouse"],
+        "load_id": item.load_id,
+        "record_count": item.head.get("record_count"),
+        "file": item.shown,
+        "raw_file": came.get("file"),
+    }
+
+
+def tell(loaded: dict[str, Any]) -> None:
+    """Log what was loaded, and record how many rows each table took; a repeat is no second point."""
+    for note in loaded["notes"]:
+        summary.log("load", "warn" if note.startswith("warning: ") else "info", note.removeprefix("warning: "))
+    for table, result in loaded["tables"].items():
+        counts = ", ".join(f"{result[key]:,} {key}" for key in ("inserted", "updated", "deleted", "unchanged"))
+        before = "was loaded before; " if result["repeat"] else ""
+        summary.log("load", "info", f"{result['dataset']} of {loaded['date']} → {table}: {before}{counts}")
+        if result["validation"] not in load_gate.PASSING:
+            summary.log("load", "warn", f"{result['dataset']} of {loaded['date']} was loaded unchecked")
+        if not result["repeat"]:
+            from colony_lib.store import metrics
+
+            labels = {"table": table, "date": loaded["date"]}
+            rows = result["inserted"] + result["updated"]
+            metrics.record("pipeline_records_loaded", rows, labels, point_id=f"load-{result['receipt']}")
+    summary.log(
+        "load", "info", f"loaded {plural(loaded['record_count'], 'record')} of {loaded['date']}: {loaded['status']}"
+    )

@@ -1,0 +1,188 @@
+"""Warehouses: finds the module for a URL's scheme, and says what each such module must offer."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any, Protocol
+
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.text import escape
+
+DEFAULT = "duckdb:///warehouse/warehouse.duckdb"
+SCHEMES = {"duckdb": "colony_lib.data.warehouses.duckdb"}
+_LATER = {"postgresql": "PostgreSQL", "postgres": "PostgreSQL", "sqlite": "SQLite", "md": "MotherDuck"}
+_SUFFIXES = (".duckdb", ".ddb")  # a plain path with one of these is a DuckDB file
+
+
+class Staged:
+    """A dataset's rows, read, typed and checked, in a temporary table of the warehouse.
+
+    `columns` {name: type} are the warehouse's own types; `declared` the columns whose type pipeline.yml says,
+    `empty` those without a single value (their type is a guess unless declared), `zoned` the times that had a UTC
+    offset. Without rows there are no columns.
+    """
+
+    __slots__ = ("columns", "declared", "empty", "rows", "table", "where", "zoned")
+
+    def __init__(
+        self,
+        table: str,
+        columns: dict[str, str],
+        rows: int,
+        declared: set[str],
+        empty: set[str],
+        zoned: set[str],
+        where: str,
+    ) -> None:
+        self.table = table
+        self.columns = columns
+        self.rows = rows
+        self.declared = declared
+        self.empty = empty
+        self.zoned = zoned
+        self.where = where
+
+
+class Warehouse(Protocol):
+    """What a warehouse module's `connect` returns. Errors are ColonyError; after one inside a transaction only
+    `rollback` and `close` may be called."""
+
+    shown: str  # for people and receipts: no password, and relative to the root where it can be
+
+    def stage(self, name: str, fd: int, declared: dict[str, str], where: str) -> Staged:
+        """Read the envelope open at `fd` into a temporary table. `declared` are Table Schema types by column.
+        Refuses (FAILED) what is not whole or does not fit the types; columns that are declared and absent are not
+        missed here (a transformation may have dropped them)."""
+
+    def check_key(self, staged: Staged, key: list[str]) -> None:
+        """Refuse (FAILED) a key that has NULLs or comes twice, with their number and examples."""
+
+    def begin(self) -> None:
+        """Start the one transaction of a load, and make Colony's own tables where they are not there."""
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        """{column: type} of a table, None when there is none; FAILED when the name is a view's."""
+
+    def fit(self, table: str, staged: Staged) -> list[str]:
+        """Make the table, or add the columns it lacks; returns what was changed, for people. Refuses (FAILED)
+        a column that the rows lack or whose type has changed."""
+
+    def count(self, table: str) -> int: ...
+
+    def append(self, table: str, staged: Staged) -> None: ...
+
+    def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
+        """Insert new keys, change rows that differ; returns the number of rows inserted or changed."""
+
+    def matching(self, table: str, staged: Staged, key: list[str]) -> int:
+        """How many rows of the table have a key of the staged rows."""
+
+    def common(self, table: str, staged: Staged) -> int:
+        """How many rows the table and the staged rows have in common, as bags."""
+
+    def clear(self, table: str) -> None:
+        """Delete all rows of the table."""
+
+    def backup(self, table: str, path: str) -> int:
+        """Write the table as it is now to a Parquet file, durably; returns its rows."""
+
+    def greatest(self, staged: Staged, column: str) -> str | int | float | None:
+        """The greatest value of a column; times as ISO 8601, with Z when they had an offset."""
+
+    def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
+        """The receipts that stand (of one date), oldest first."""
+
+    def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
+        """Write the receipt, its line in the load history, the table's metadata and its watermark."""
+
+    def watermarks(self) -> list[dict[str, Any]]: ...
+
+    def tables(self) -> list[dict[str, Any]]:
+        """The metadata of the tables loaded by Colony, with `rows` as counted now."""
+
+    def views(self) -> dict[str, str]:
+        """{name: sql} of the views that Colony made."""
+
+    def make_view(self, name: str, sql: str) -> None: ...
+
+    def holds(self, sql: str) -> bool:
+        """Whether a checking query gives true; anything but one truth value is refused (USAGE)."""
+
+    def names_in(self, sql: str) -> list[str]:
+        """The tables and views that a query reads; USAGE when it is not one SELECT statement."""
+
+
+def connect(
+    url: str, *, root: str, where: str | None = None, read_only: bool = False, timeout: float = 10.0
+) -> Warehouse:
+    """Open the warehouse of a URL, or of a plain path to a DuckDB file; relative paths start from `root`.
+
+    ColonyError: USAGE for a scheme that is not there, BUSY when another program has it open for longer than
+    `timeout` seconds. Nothing of the URL but its scheme is in an error: it may hold a password.
+    """
+    scheme, rest = split(url, where)
+    module = import_module(SCHEMES[scheme])
+    warehouse: Warehouse = module.connect(rest, root=root, where=where, read_only=read_only, timeout=timeout)
+    return warehouse
+
+
+def split(url: str, where: str | None = None) -> tuple[str, str]:
+    """(scheme, rest) of a warehouse's URL; ColonyError (USAGE) for a scheme that is not there."""
+    scheme, colon, rest = url.partition(":")
+    if not colon or "/" in scheme:
+        if url.endswith(_SUFFIXES):
+            return "duckdb", url
+        raise ColonyError(
+            "the warehouse is neither a URL nor a path that ends in .duckdb",
+            where=where,
+            fix=f"write it like {DEFAULT}",
+            code=USAGE,
+        )
+    scheme = scheme.lower()
+    plain = scheme.split("+")[0]
+    if plain in _LATER:
+        raise ColonyError(
+            f"{_LATER[plain]} warehouses come in a later version of Colony",
+            where=where,
+            fix=f"this one loads into DuckDB: {DEFAULT}",
+            code=USAGE,
+        )
+    if scheme not in SCHEMES:
+        raise ColonyError(
+            f"unknown kind of warehouse '{escape(scheme)[:40]}'",
+            where=where,
+            fix=f"there is {', '.join(SCHEMES)}, as in {DEFAULT}",
+            code=USAGE,
+        )
+    return scheme, rest
+
+
+def identity(url: str, root: str) -> str:
+    """A short name for the warehouse that is the same however its URL is written; for its lock."""
+    import hashlib
+
+    scheme, rest = split(url)
+    module = import_module(SCHEMES[scheme])
+    place: str = module.place(rest, root)
+    return f"{scheme}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def relative(path: str, root: str) -> str:
+    """The path as people see it: relative to the root when it lies in it."""
+    inner = os.path.relpath(path, root)
+    return path if inner.startswith("..") else inner
+
+
+def exists(url: str, root: str) -> bool:
+    """Whether there is something at the URL to open; nothing is made."""
+    scheme, rest = split(url)
+    module = import_module(SCHEMES[scheme])
+    found: bool = module.exists(rest, root)
+    return found

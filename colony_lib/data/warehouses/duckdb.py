@@ -1,0 +1,408 @@
+"""DuckDB warehouses: one file, one transaction a load; says in SQL what the loader wants done."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import time
+from typing import Any
+
+from colony_lib.base import files
+from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
+from colony_lib.base.text import escape, plural
+from colony_lib.data.warehouses import Staged, duckdb_receipts, duckdb_rows, relative
+from colony_lib.data.warehouses.duckdb_rows import literal, quote
+
+_HELD = re.compile(r"Conflicting lock is held in (.+?) \(PID (\d+)\)")
+_FAMILIES = (
+    ("numbers", re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL\(.*")),
+    ("text", re.compile(r"VARCHAR|ENUM\(.*|UUID")),
+    ("times", re.compile(r"TIMESTAMP.*")),
+)
+_INTEGERS = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?")
+_EXACT = 2**53  # the integers a DOUBLE holds exactly
+
+
+def place(rest: str, root: str) -> str:
+    """The file's real path, from what follows `duckdb:` in the URL or from a plain path."""
+    path = rest
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host or not slash:
+            raise ColonyError(
+                "a DuckDB warehouse is a file here, not on a host",
+                fix="write duckdb:///folder/data.duckdb, or duckdb:////folder/… for an absolute path",
+                code=USAGE,
+            )
+    if not path.strip("/") or path.startswith(":") or "?" in path or "\x00" in path:
+        raise ColonyError(
+            f"'{escape(path)}' is not a path for a DuckDB file", fix="write duckdb:///folder/data.duckdb", code=USAGE
+        )
+    found = os.path.realpath(os.path.join(root, path))
+    if "?" in found:  # DuckDB would take the rest for a URL's query, and put its log in another folder
+        raise ColonyError(f"a DuckDB file cannot lie in a folder with '?' in its name: '{escape(found)}'", code=USAGE)
+    return found
+
+
+def exists(rest: str, root: str) -> bool:
+    """See warehouses.exists."""
+    return os.path.exists(place(rest, root))
+
+
+def connect(rest: str, *, root: str, where: str | None, read_only: bool, timeout: float) -> DuckDB:
+    """See warehouses.connect."""
+    try:
+        import duckdb
+    except ModuleNotFoundError:
+        raise ColonyError(
+            "the Python package 'duckdb' is not installed", where=where, fix="pip install 'colony[duckdb]'", code=USAGE
+        ) from None
+    path = place(rest, root)
+    new = not os.path.exists(path)
+    if not read_only:
+        files.make_dirs(os.path.dirname(path))
+    # Nothing is fetched from the network, whatever a query names.
+    config: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    shown = relative(path, root)
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection = duckdb.connect(path, read_only=read_only, config=config)
+            break
+        except duckdb.Error as error:
+            if "Could not set lock" not in str(error):
+                raise _cannot_open(shown, error) from None
+            if time.monotonic() > deadline:
+                raise _held(shown, str(error)) from None
+            time.sleep(0.1)
+    connection.execute("SET TimeZone = 'UTC'")
+    return DuckDB(connection, path, shown, new=new)
+
+
+def _held(shown: str, text: str) -> ColonyError:
+    found = _HELD.search(text)
+    by = f"{os.path.basename(found.group(1))} (process {found.group(2)})" if found else "another program"
+    return ColonyError(
+        f"the warehouse '{escape(shown)}' is open in {escape(by)}", fix="close it there, then try again", code=BUSY
+    )
+
+
+def _cannot_open(shown: str, error: Exception) -> ColonyError:
+    return ColonyError(
+        f"cannot open the warehouse '{escape(shown)}': {_first_line(error)}",
+        fix="is it a DuckDB file, written by this version or an older one?",
+        code=FAILED,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return escape(str(error).strip().partition("\n")[0])
+
+
+class DuckDB:
+    """One open DuckDB file. `shown` is its path for people. See warehouses.Warehouse for the methods."""
+
+    def __init__(self, connection: Any, path: str, shown: str, *, new: bool) -> None:
+        self.connection = connection
+        self.path = path
+        self.shown = shown
+        self.new = new  # the file was made by opening it
+        self._committed = False
+
+    # --- SQL
+
+    def run(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> Any:
+        """The result of a statement; any error of DuckDB is a ColonyError (FAILED) of one line."""
+        import duckdb
+
+        try:
+            return self.connection.execute(sql, values)
+        except duckdb.Error as error:
+            raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+
+    def rows(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> list[Any]:
+        import duckdb
+
+        result = self.run(sql, values, doing=doing)
+        try:
+            return list(result.fetchall())
+        except duckdb.Error as error:
+            raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+
+    def one(self, sql: str, values: list[Any] | None = None) -> Any:
+        return self.rows(sql, values)[0][0]
+
+    # --- the transaction
+
+    def begin(self) -> None:
+        self.run("BEGIN TRANSACTION")
+        duckdb_receipts.make(self)
+
+    def commit(self) -> None:
+        self.run("COMMIT", doing=f"the load was not committed to '{self.shown}'")
+        self._committed = True
+
+    def rollback(self) -> None:
+        import duckdb
+
+        try:
+            self.connection.rollback()
+        except duckdb.TransactionException:
+            return  # the failed COMMIT has ended it
+
+    def close(self) -> None:
+        """Close the file; one that was made by opening it, and that nothing was committed to, goes again."""
+        unused = (
+            self.new
+            and not self._committed
+            and not self.one("SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database()")
+        )
+        self.connection.close()
+        if unused and os.path.exists(self.path):
+            os.unlink(self.path)
+
+    # --- rows
+
+    def stage(self, name: str, fd: int, declared: dict[str, str], where: str) -> Staged:
+        return duckdb_rows.stage(self, name, fd, declared, where)
+
+    def check_key(self, staged: Staged, key: list[str]) -> None:
+        duckdb_rows.check_key(self, staged, key)
+
+    def append(self, table: str, staged: Staged) -> None:
+        names = ", ".join(map(quote, staged.columns))
+        self.run(f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {quote(staged.table)}")
+
+    def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
+        rest = [column for column in staged.columns if column not in key]
+        names = ", ".join(map(quote, staged.columns))
+        values = ", ".join(f"s.{quote(column)}" for column in staged.columns)
+        matched = ""
+        if rest:
+            differs = " OR ".join(f"t.{quote(column)} IS DISTINCT FROM s.{quote(column)}" for column in rest)
+            changes = ", ".join(f"{quote(column)} = s.{quote(column)}" for column in rest)
+            matched = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {changes} "
+        changed: int = self.one(
+            f"MERGE INTO {quote(table)} AS t USING {quote(staged.table)} AS s ON {_same_key(key)} "
+            f"{matched}WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+        )
+        return changed
+
+    def matching(self, table: str, staged: Staged, key: list[str]) -> int:
+        found: int = self.one(
+            f"SELECT count(*) FROM {quote(table)} AS t "
+            f"WHERE EXISTS (SELECT 1 FROM {quote(staged.table)} AS s WHERE {_same_key(key)})"
+        )
+        return found
+
+    def common(self, table: str, staged: Staged) -> int:
+        names = ", ".join(map(quote, staged.columns))
+        found: int = self.one(
+            f"SELECT count(*) FROM (SELECT {names} FROM {quote(table)} "
+            f"INTERSECT ALL SELECT {names} FROM {quote(staged.table)})"
+        )
+        return found
+
+    def clear(self, table: str) -> None:
+        self.run(f"DELETE FROM {quote(table)}")
+
+    def count(self, table: str) -> int:
+        found: int = self.one(f"SELECT count(*) FROM {quote(table)}")
+        return found
+
+    def backup(self, table: str, path: str) -> int:
+        folder, name = os.path.split(path)
+        files.make_dirs(folder)
+        temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+        try:
+            rows: int = self.one(f"COPY {quote(table)} TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, path)
+            files.sync_folder(folder)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+        return rows
+
+    def greatest(self, staged: Staged, column: str) -> str | int | float | None:
+        value = self.one(f"SELECT max({quote(column)}) FROM {quote(staged.table)}")
+        if isinstance(value, datetime.datetime):
+            return value.isoformat() + ("Z" if column in staged.zoned else "")
+        found: str | int | float | None = plain(value)
+        return found
+
+    # --- tables
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        found = self.rows(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = 'main' AND lower(table_name) = lower(?) ORDER BY column_index",
+            [table],
+        )
+        if found and not self._is_table(table):
+            raise ColonyError(
+                f"'{escape(table)}' is a view in the warehouse", fix="give the table another name", code=FAILED
+            )
+        return dict(found) or None
+
+    def _is_table(self, name: str) -> bool:
+        return bool(
+            self.one(
+                "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() "
+                "AND schema_name = 'main' AND lower(table_name) = lower(?)",
+                [name],
+            )
+        )
+
+    def fit(self, table: str, staged: Staged) -> list[str]:
+        there = self.columns(table)
+        if there is None:
+            wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in staged.columns.items())
+            self.run(f"CREATE TABLE {quote(table)} ({wanted})")
+            guessed = [column for column in staged.columns if column in staged.empty - staged.declared]
+            return [
+                f"made table '{table}' with {plural(len(staged.columns), 'column')}",
+                *(
+                    f"column '{column}' of '{table}' has no value yet: {staged.columns[column]} until it has"
+                    for column in guessed
+                ),
+            ]
+        names = {column.lower(): column for column in staged.columns}
+        lost = [column for column in there if column.lower() not in names]
+        if lost:
+            raise ColonyError(
+                f"table '{table}' has {'columns' if len(lost) > 1 else 'column'} "
+                + ", ".join(f"'{escape(column)}'" for column in lost)
+                + ", the file has not",
+                where=staged.where,
+                fix="was it renamed? bring it back in the transformation, or drop it from the table",
+                code=FAILED,
+            )
+        known = {column.lower(): kind for column, kind in there.items()}
+        notes: list[str] = []
+        for column, kind in list(staged.columns.items()):
+            old = known.get(column.lower())
+            if old is None:
+                self.run(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind}")
+                notes.append(f"added column '{column}' ({kind}) to table '{table}'; rows loaded before have none")
+            elif old != kind:
+                notes += self._reconcile(table, column, old, kind, staged)
+        return notes
+
+    def _reconcile(self, table: str, column: str, old: str, kind: str, staged: Staged) -> list[str]:
+        """Bring the rows' type and the table's together where no value is lost by it, else refuse."""
+        name, rows = quote(column), quote(staged.table)
+        back = f"try_cast(try_cast({name} AS {old}) AS {kind})"
+        if column in staged.empty or (
+            _family(old) == _family(kind)
+            and not self.one(f"SELECT count(*) FROM {rows} WHERE {name} IS NOT NULL AND {back} IS DISTINCT FROM {name}")
+        ):
+            self.run(f"ALTER TABLE {rows} ALTER COLUMN {name} TYPE {old} USING try_cast({name} AS {old})")
+            staged.columns[column] = old
+            return []
+        if not self.one(f"SELECT count({name}) FROM {quote(table)}"):
+            self.run(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE {kind} USING NULL")
+            return [f"column '{column}' of '{table}', which had no value yet, is {kind} now (was {old})"]
+        widens = column not in staged.declared and kind == "DOUBLE" and _INTEGERS.fullmatch(old)
+        beyond = f"SELECT count(*) FROM {quote(table)} WHERE {name} NOT BETWEEN -{_EXACT} AND {_EXACT}"
+        if widens and not self.one(beyond):
+            self.run(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE DOUBLE")
+            return [f"column '{column}' of '{table}' is DOUBLE now (was {old})"]
+        raise ColonyError(
+            f"column '{escape(column)}' of table '{table}' is {old}, in the file it is {kind}",
+            where=staged.where,
+            fix="bring the type back in the transformation, or load into another table",
+            code=FAILED,
+        )
+
+    # --- what Colony keeps beside the rows
+
+    def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
+        return duckdb_receipts.receipts(self, date)
+
+    def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
+        duckdb_receipts.record(self, receipt, table, watermark)
+
+    def watermarks(self) -> list[dict[str, Any]]:
+        return duckdb_receipts.watermarks(self)
+
+    def tables(self) -> list[dict[str, Any]]:
+        return duckdb_receipts.tables(self)
+
+    def views(self) -> dict[str, str]:
+        return duckdb_receipts.views(self)
+
+    def make_view(self, name: str, sql: str) -> None:
+        if self._is_table(name):
+            raise ColonyError(f"'{name}' is a table in the warehouse", fix="give the view another name", code=FAILED)
+        self.run(f"CREATE OR REPLACE VIEW {quote(name)} AS {_bare(sql)}", doing=f"view '{name}'")
+        self.run(f"SELECT * FROM {quote(name)} LIMIT 0", doing=f"view '{name}'")
+        duckdb_receipts.record_view(self, name, sql)
+
+    def holds(self, sql: str) -> bool:
+        found = self.rows(_bare(sql), doing="its query failed")
+        if len(found) != 1 or len(found[0]) != 1 or not isinstance(found[0][0], bool | None):
+            raise ColonyError(
+                "its query does not give one true or false", fix="write it like: select count(*) = 0 from …", code=USAGE
+            )
+        return found[0][0] is True
+
+    def names_in(self, sql: str) -> list[str]:
+        from colony_lib.base import jsontext
+
+        tree = jsontext.loads(self.one("SELECT json_serialize_sql(?)", [_bare(sql)]))
+        statements = tree.get("statements") or []
+        if tree.get("error") or len(statements) != 1:
+            why = tree.get("error_message") or f"{len(statements)} statements"
+            raise ColonyError(f"not one SELECT statement: {escape(why)}", code=USAGE)
+        return sorted(_tables(statements[0]) - _ctes(statements[0]))
+
+
+def _same_key(key: list[str]) -> str:
+    return " AND ".join(f"t.{quote(column)} = s.{quote(column)}" for column in key)
+
+
+def _family(kind: str) -> str:
+    return next((family for family, pattern in _FAMILIES if pattern.fullmatch(kind)), kind)
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip(";").rstrip()
+
+
+def _walk(tree: Any) -> Any:
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield node
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+
+
+def _tables(tree: Any) -> set[str]:
+    return {
+        str(node["table_name"]).lower()
+        for node in _walk(tree)
+        if node.get("type") == "BASE_TABLE" and node.get("table_name")
+    }
+
+
+def _ctes(tree: Any) -> set[str]:
+    maps = [node["cte_map"]["map"] for node in _walk(tree) if isinstance(node.get("cte_map"), dict)]
+    return {str(entry["key"]).lower() for entries in maps for entry in entries}
+
+
+def plain(value: Any) -> Any:
+    """A value of a row as JSON has it: times as ISO 8601 in UTC, decimals as numbers."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(timespec="microseconds" if value.microsecond % 1000 else "milliseconds") + "Z"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value

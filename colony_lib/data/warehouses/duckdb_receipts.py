@@ -1,0 +1,107 @@
+"""What Colony keeps in a DuckDB warehouse beside the rows: receipts, load history, tables, watermarks and views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from colony_lib.data.warehouses.duckdb_rows import quote
+
+if TYPE_CHECKING:
+    from colony_lib.data.warehouses.duckdb import DuckDB
+
+_RECEIPT = {
+    "load_id": "VARCHAR", "table_name": "VARCHAR", "dataset": "VARCHAR", "date": "DATE", "mode": "VARCHAR",
+    "file": "VARCHAR", "file_sha256": "VARCHAR", "record_count": "BIGINT", "rows_before": "BIGINT",
+    "rows_after": "BIGINT", "inserted": "BIGINT", "updated": "BIGINT", "unchanged": "BIGINT", "deleted": "BIGINT",
+    "validation": "VARCHAR", "quality_score": "DOUBLE", "unchecked": "BOOLEAN", "backup": "VARCHAR",
+    "run_id": "VARCHAR", "loaded_at": "TIMESTAMP", "sequence": "BIGINT",
+}  # fmt: skip
+_TABLE = {
+    "table_name": "VARCHAR", "dataset": "VARCHAR", "mode": "VARCHAR", "key": "VARCHAR", "last_load_id": "VARCHAR",
+    "last_date": "DATE", "last_load_time": "TIMESTAMP", "rows": "BIGINT",
+}  # fmt: skip
+_WATERMARK = {
+    "table_name": "VARCHAR", "dataset": "VARCHAR", "source": "VARCHAR", "field": "VARCHAR", "value": "JSON",
+    "date": "DATE", "load_id": "VARCHAR", "updated_at": "TIMESTAMP",
+}  # fmt: skip
+_VIEW = {"name": "VARCHAR", "sql": "VARCHAR"}
+_TABLES = {
+    "colony_loads": _RECEIPT,  # the receipts that stand: one for each load_id
+    "colony_load_history": _RECEIPT,  # every load that was committed; only grows
+    "colony_tables": _TABLE,
+    "colony_watermarks": _WATERMARK,
+    "colony_views": _VIEW,
+}
+
+
+def make(db: DuckDB) -> None:
+    """Make the tables that are not there."""
+    for name, columns in _TABLES.items():
+        wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
+        db.run(f"CREATE TABLE IF NOT EXISTS {name} ({wanted})")
+
+
+def _read(db: DuckDB, table: str, condition: str = "", values: list[Any] | None = None) -> list[dict[str, Any]]:
+    from colony_lib.data.warehouses.duckdb import plain
+
+    if db.columns(table) is None:
+        return []
+    columns = _TABLES[table]
+    found = db.rows(f"SELECT {', '.join(map(quote, columns))} FROM {table} {condition}", values)
+    return [{column: plain(value) for column, value in zip(columns, row, strict=True)} for row in found]
+
+
+def _insert(db: DuckDB, table: str, values: dict[str, Any]) -> None:
+    columns = _TABLES[table]
+    marks = ", ".join("?" for _ in columns)
+    db.run(
+        f"INSERT INTO {table} ({', '.join(map(quote, columns))}) VALUES ({marks})",
+        [values.get(column) for column in columns],
+    )
+
+
+def receipts(db: DuckDB, date: str | None) -> list[dict[str, Any]]:
+    if date is None:
+        return _read(db, "colony_loads", "ORDER BY sequence")
+    return _read(db, "colony_loads", "WHERE date = CAST(? AS DATE) ORDER BY sequence", [date])
+
+
+def record(db: DuckDB, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
+    """See Warehouse.record. The receipt gets its `sequence`: the order of loads, whatever the clocks say."""
+    receipt["sequence"] = db.one("SELECT coalesce(max(sequence), 0) + 1 FROM colony_load_history")
+    db.run("DELETE FROM colony_loads WHERE load_id = ?", [receipt["load_id"]])
+    for name in ("colony_loads", "colony_load_history"):
+        _insert(db, name, receipt)
+    db.run("DELETE FROM colony_tables WHERE table_name = ?", [table["table_name"]])
+    _insert(db, "colony_tables", table)
+    if watermark is not None:
+        db.run(
+            "DELETE FROM colony_watermarks WHERE table_name = ? AND dataset = ?",
+            [watermark["table_name"], watermark["dataset"]],
+        )
+        _insert(db, "colony_watermarks", watermark)
+
+
+def watermarks(db: DuckDB) -> list[dict[str, Any]]:
+    from colony_lib.base import jsontext
+
+    found = _read(db, "colony_watermarks", "ORDER BY table_name, dataset")
+    return [{**mark, "value": None if mark["value"] is None else jsontext.loads(mark["value"])} for mark in found]
+
+
+def tables(db: DuckDB) -> list[dict[str, Any]]:
+    found = _read(db, "colony_tables", "ORDER BY table_name")
+    return [
+        {**table, "rows": db.count(table["table_name"])}
+        for table in found
+        if db.columns(table["table_name"]) is not None
+    ]
+
+
+def views(db: DuckDB) -> dict[str, str]:
+    return {view["name"]: view["sql"] for view in _read(db, "colony_views", "ORDER BY name")}
+
+
+def record_view(db: DuckDB, name: str, sql: str) -> None:
+    db.run("DELETE FROM colony_views WHERE name = ?", [name])
+    _insert(db, "colony_views", {"name": name, "sql": sql})

@@ -1,0 +1,340 @@
+"""Rows into DuckDB: reads an envelope by DuckDB itself, finds each column's type and checks every value.
+
+The envelope has one record on a line, so the lines are read as text in bounded memory and parsed in SQL. A JSON value
+is taken as the column's type or refused, never bent to it: DuckDB's own casts would make 2 of 1.5 and drop the
+`+05:00` of a time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from colony_lib.base import jsontext
+from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.base.text import escape, plural
+from colony_lib.data.warehouses import Staged
+
+if TYPE_CHECKING:
+    from colony_lib.data.warehouses.duckdb import DuckDB
+
+LINE_LIMIT = 64 * 1024 * 1024  # bytes of one record
+_FIELD_MARK = "\x01"  # JSON cannot hold it unescaped, so no line is ever split at it
+
+# Table Schema type → (the type json_transform reads, the column's type). `_expression` goes from one to the other.
+_TYPES = {
+    "string": ("VARCHAR", "VARCHAR"),
+    "integer": ("VARCHAR", "BIGINT"),
+    "year": ("VARCHAR", "BIGINT"),
+    "number": ("DOUBLE", "DOUBLE"),
+    "boolean": ("BOOLEAN", "BOOLEAN"),
+    "date": ("VARCHAR", "DATE"),
+    "time": ("VARCHAR", "TIME"),
+    "datetime": ("VARCHAR", "TIMESTAMP"),
+    "yearmonth": ("VARCHAR", "VARCHAR"),
+    "duration": ("VARCHAR", "VARCHAR"),
+    "geopoint": ("JSON", "JSON"),
+    "geojson": ("JSON", "JSON"),
+    "object": ("JSON", "JSON"),
+    "array": ("JSON", "JSON"),
+    "any": ("JSON", "JSON"),
+}
+_NUMBERS = {"BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE"}
+_WHOLE = _NUMBERS - {"DOUBLE"}
+_TEXT = frozenset({"VARCHAR"})
+_KINDS = {  # JSON's kinds, as DuckDB names them, that a type accepts
+    **{kind: frozenset(_NUMBERS) for kind in ("integer", "year", "number")},
+    **{kind: _TEXT for kind in ("string", "date", "time", "datetime", "yearmonth", "duration")},
+    "boolean": frozenset({"BOOLEAN"}),
+    "object": frozenset({"OBJECT"}),
+    "array": frozenset({"ARRAY"}),
+}
+_WORDS = {
+    **dict.fromkeys(_WHOLE, "whole numbers"), "DOUBLE": "numbers", "VARCHAR": "text", "BOOLEAN": "true or false",
+    "OBJECT": "objects", "ARRAY": "lists",
+}  # fmt: skip
+_DATE = r"\d{4}-\d{2}-\d{2}"
+_CLOCK = r"\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
+_ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
+_MOMENT = f"{_DATE}[T ]{_CLOCK}{_ZONE}?"
+
+
+def quote(name: str) -> str:
+    """An identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], where: str) -> Staged:
+    """See Warehouse.stage."""
+    lines, table = f"colony_lines_{name}", f"colony_rows_{name}"
+    rows = _read_lines(db, lines, fd, where)
+    if not rows:
+        return Staged(table, {}, 0, set(), set(), set(), where)
+    keys = _keys(db, lines, where)
+    kinds = _kinds(db, lines, keys)
+    types, empty = _types(db, lines, keys, kinds, declared, where)
+    read = {key: _TYPES[types[key]][0] for key in keys}
+    columns = {key: _TYPES[types[key]][1] for key in keys}
+    wanted = ", ".join(f"{_expression(types[key], quote(key))} AS {quote(key)}" for key in keys)
+    source = f"SELECT unnest(json_transform(line, {literal(jsontext.dumps(read))})) FROM {quote(lines)}"
+    db.run(f"CREATE OR REPLACE TEMP TABLE {quote(table)} AS SELECT {wanted} FROM ({source})")
+    _check_values(db, lines, table, keys, types, kinds, where)
+    zoned = {key for key in keys if types[key] == "datetime" and kinds[key] and _is_zoned(db, lines, key, where)}
+    db.run(f"DROP TABLE {quote(lines)}")
+    return Staged(table, columns, rows, {key for key in keys if key in declared}, empty, zoned, where)
+
+
+def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
+    size = os.fstat(fd).st_size
+    head, end = os.pread(fd, 1 << 20, 0).partition(b"\n")[0], os.pread(fd, 16, max(size - 16, 0))
+    if not head.endswith(b'"data":[') or not end.rstrip().endswith(b"]}"):
+        raise ColonyError("the file is not whole", where=where, fix="run 'colony transform' again", code=FAILED)
+    said = jsontext.loads(head + b"]}", where=where).get("record_count")
+    # By descriptor, not by name: it is this very file that was checked, whatever has taken its name since, and
+    # no character of a path is taken for a pattern.
+    reader = (
+        f"read_csv('/dev/fd/{fd}', columns={{'line': 'VARCHAR'}}, delim='{_FIELD_MARK}', quote='', escape='', "
+        f"comment='', header=false, auto_detect=false, new_line='\\n', max_line_size={min(size + 1, LINE_LIMIT)})"
+    )
+    db.run(
+        f"CREATE OR REPLACE TEMP TABLE {quote(lines)} AS SELECT rtrim(line, ',') AS line FROM {reader} "
+        "WHERE starts_with(line, '{') AND NOT ends_with(line, '[')",
+        doing=f"cannot read '{where}'",
+    )
+    rows: int = db.one(f"SELECT count(*) FROM {quote(lines)}")
+    if rows != said:
+        raise ColonyError(
+            f"the file is not whole: its head says {said} records, it holds {rows:,}",
+            where=where,
+            fix="run 'colony transform' again",
+            code=FAILED,
+        )
+    return rows
+
+
+def _keys(db: DuckDB, lines: str, where: str) -> list[str]:
+    """The columns of the file, as the first record orders them; refused: names that cannot be a table's."""
+    found: dict[str, None] = {}
+    doing = f"cannot read '{where}'"
+    first = db.rows(f"SELECT json_keys(line) FROM {quote(lines)} LIMIT 1", doing=doing)
+    for (keys,) in first + sorted(db.rows(f"SELECT DISTINCT json_keys(line) FROM {quote(lines)}", doing=doing)):
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ColonyError(f"a record has '{escape(twice)}' twice", where=where, code=FAILED)
+        found.update(dict.fromkeys(keys))
+    keys = [*found]
+    folded: dict[str, str] = {}
+    for key in keys:
+        if not key or "\x00" in key:
+            raise ColonyError(f"'{escape(key)}' cannot be the name of a column", where=where, code=FAILED)
+        other = folded.setdefault(key.lower(), key)
+        if other != key:
+            raise ColonyError(
+                f"columns '{escape(other)}' and '{escape(key)}' differ in case only, which a table's cannot",
+                where=where,
+                code=FAILED,
+            )
+    if not keys:
+        raise ColonyError("the records have no columns", where=where, code=FAILED)
+    return keys
+
+
+def _kinds(db: DuckDB, lines: str, keys: list[str]) -> dict[str, dict[str, int]]:
+    """{column: {JSON kind: rows}}, without nulls."""
+    pointers = ", ".join(_pointer(key) for key in keys)
+    found = db.rows(
+        f"SELECT place, kind, sum(n) FROM (SELECT unnest(range(len(kinds))) AS place, unnest(kinds) AS kind, n FROM "
+        f"(SELECT json_type(line, [{pointers}]) AS kinds, count(*) AS n FROM {quote(lines)} GROUP BY 1)) "
+        "WHERE kind IS NOT NULL AND kind <> 'NULL' GROUP BY ALL"
+    )
+    kinds: dict[str, dict[str, int]] = {key: {} for key in keys}
+    for place, kind, number in found:
+        kinds[keys[place]][kind] = int(number)
+    return kinds
+
+
+def _types(
+    db: DuckDB, lines: str, keys: list[str], kinds: dict[str, dict[str, int]], declared: dict[str, str], where: str
+) -> tuple[dict[str, str], set[str]]:
+    types: dict[str, str] = {}
+    for key in keys:
+        if key in declared:
+            wanted = declared[key] if declared[key] in _TYPES else "any"
+            wrong = [kind for kind in kinds[key] if kind not in _KINDS.get(wanted, {kind})]
+            if wrong:
+                raise _misfit(db, lines, key, wanted, wrong, kinds[key], where)
+        else:
+            wanted = _inferred(db, lines, key, kinds[key], where)
+        types[key] = wanted
+    return types, {key for key in keys if not kinds[key]}
+
+
+def _inferred(db: DuckDB, lines: str, key: str, kinds: dict[str, int], where: str) -> str:
+    """The type that every value of an undeclared column has."""
+    found = set(kinds)
+    if found <= _WHOLE and found:
+        return "integer"
+    if found and found <= _NUMBERS:
+        return "number"
+    if found == {"BOOLEAN"}:
+        return "boolean"
+    if found and found <= {"OBJECT", "ARRAY"}:
+        return "object" if found == {"OBJECT"} else "any"
+    if found == {"VARCHAR"}:
+        value = _text_of(key)
+        dates, moments = db.rows(
+            f"SELECT count(*) FILTER (regexp_full_match({value}, {literal(_DATE)})), "
+            f"count(*) FILTER (regexp_full_match({value}, {literal(_MOMENT)})) FROM {quote(lines)}"
+        )[0]
+        return "date" if dates == kinds["VARCHAR"] else "datetime" if moments == kinds["VARCHAR"] else "string"
+    if not found:
+        return "string"
+    words = " and ".join(sorted({_WORDS[kind] for kind in found}))
+    raise ColonyError(
+        f"column '{escape(key)}' holds {words}",
+        where=where,
+        fix="declare its type in the dataset's schema",
+        code=FAILED,
+    )
+
+
+def _misfit(
+    db: DuckDB, lines: str, key: str, wanted: str, wrong: list[str], kinds: dict[str, int], where: str
+) -> ColonyError:
+    number = sum(kinds[kind] for kind in wrong)
+    pointer = _pointer(key)
+    among = ", ".join(map(literal, wrong))
+    condition = f"json_type(line, {pointer}) IN ({among})"
+    return _refusal(db, lines, key, wanted, condition, number, where)
+
+
+def _refusal(db: DuckDB, lines: str, key: str, wanted: str, condition: str, number: int, where: str) -> ColonyError:
+    """The error for values that are not of the column's type, with the first one and its line in the file."""
+    pointer = _pointer(key)
+    row, value = db.rows(
+        f"SELECT rowid, json_extract(line, {pointer}) FROM {quote(lines)} WHERE {condition} ORDER BY rowid LIMIT 1"
+    )[0]
+    return ColonyError(
+        f"{plural(number, 'value')} of column '{escape(key)}' {'is' if number == 1 else 'are'} no {wanted}"
+        f"{', such as' if number > 1 else ':'} {escape(value)[:80]}",
+        where=f"{where}:{row + 2}",
+        fix="run 'colony validate-data' on it",
+        code=FAILED,
+    )
+
+
+def _pointer(key: str) -> str:
+    """The JSON Pointer to a column, in SQL."""
+    return literal("/" + key.replace("~", "~0").replace("/", "~1"))
+
+
+def _text_of(key: str) -> str:
+    return f"json_extract_string(line, {_pointer(key)})"
+
+
+def _expression(kind: str, value: str) -> str:
+    """SQL that gives the value in the column's type, or NULL when it is none of that type."""
+    if kind in ("integer", "year"):
+        number = f"try_cast({value} AS DOUBLE)"
+        exact = f"{number} = trunc({number}) AND abs({number}) < 9007199254740992"  # 2^53: 517.0 is 517
+        return (
+            f"CASE WHEN regexp_full_match({value}, '-?\\d+') THEN try_cast({value} AS BIGINT) "
+            f"WHEN {exact} THEN try_cast({number} AS BIGINT) END"
+        )
+    if kind == "number":
+        return f"CASE WHEN isfinite({value}) THEN {value} END"
+    if kind == "date":
+        return f"CASE WHEN regexp_full_match({value}, {literal(_DATE)}) THEN try_cast({value} AS DATE) END"
+    if kind == "time":
+        return f"CASE WHEN regexp_full_match({value}, {literal(_CLOCK)}) THEN try_cast({value} AS TIME) END"
+    if kind == "datetime":
+        zoned = f"regexp_full_match({value}, {literal('.*' + _CLOCK + _ZONE)})"
+        return (
+            f"CASE WHEN NOT regexp_full_match({value}, {literal(_MOMENT)}) THEN NULL WHEN {zoned} "
+            f"THEN try_cast({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' ELSE try_cast({value} AS TIMESTAMP) END"
+        )
+    return value
+
+
+def _check_values(
+    db: DuckDB,
+    lines: str,
+    table: str,
+    keys: list[str],
+    types: dict[str, str],
+    kinds: dict[str, dict[str, int]],
+    where: str,
+) -> None:
+    counts = db.rows(f"SELECT {', '.join(f'count({quote(key)})' for key in keys)} FROM {quote(table)}")[0]
+    for key, count in zip(keys, counts, strict=True):
+        given = sum(kinds[key].values())
+        if count != given:
+            text = _text_of(key)
+            value = f"try_cast({text} AS DOUBLE)" if types[key] == "number" else text
+            condition = f"{text} IS NOT NULL AND ({_expression(types[key], value)}) IS NULL"
+            raise _refusal(db, lines, key, types[key], condition, given - count, where)
+
+
+def _is_zoned(db: DuckDB, lines: str, key: str, where: str) -> bool:
+    """Whether the times carry a UTC offset: those that do are kept in UTC, others as they are. Both in one column mean
+    two things, and are refused."""
+    ends = literal(".*" + _CLOCK + _ZONE)
+    zoned, plain = db.rows(
+        f"SELECT count(*) FILTER (regexp_full_match({_text_of(key)}, {ends})), "
+        f"count(*) FILTER (NOT regexp_full_match({_text_of(key)}, {ends})) FROM {quote(lines)}"
+    )[0]
+    if zoned and plain:
+        raise ColonyError(
+            f"column '{escape(key)}' has {plural(zoned, 'time')} with a UTC offset and {plain:,} without",
+            where=where,
+            fix="make them all the one or the other in the transformation",
+            code=FAILED,
+        )
+    return bool(zoned)
+
+
+def _listed(noun: str, names: list[Any]) -> str:
+    return noun + ("s " if len(names) > 1 else " ") + ", ".join(f"'{escape(name)}'" for name in names)
+
+
+def check_key(db: DuckDB, staged: Staged, key: list[str]) -> None:
+    """See Warehouse.check_key."""
+    if not staged.rows:
+        return
+    missing = [column for column in key if column not in staged.columns]
+    if missing:
+        raise ColonyError(
+            f"the key's {_listed('column', missing)} {'is' if len(missing) == 1 else 'are'} not in the file",
+            where=staged.where,
+            fix="it has " + ", ".join(map(escape, staged.columns)),
+            code=FAILED,
+        )
+    table = quote(staged.table)
+    for column in key:
+        nulls = db.one(f"SELECT count(*) FROM {table} WHERE {quote(column)} IS NULL")
+        if nulls:
+            row = db.one(f"SELECT min(rowid) FROM {table} WHERE {quote(column)} IS NULL")
+            raise ColonyError(
+                f"{plural(nulls, 'row')} without a value in the key column '{escape(column)}'",
+                where=f"{staged.where}:{row + 2}",
+                fix="fill, drop or reject them in the transformation",
+                code=FAILED,
+            )
+    columns = ", ".join(map(quote, key))
+    twice = db.rows(
+        f"SELECT {columns}, count(*), count(*) OVER () FROM {table} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+    )
+    if twice:
+        *values, times, number = twice[0]
+        shown = ", ".join(f"{escape(name)}={escape(value)}" for name, value in zip(key, values, strict=True))
+        raise ColonyError(
+            f"{plural(number, 'key')} more than once in the file, such as {shown} ({times} times)",
+            where=staged.where,
+            fix="add a drop_duplicates transformation, or a column to the key",
+            code=FAILED,
+        )
