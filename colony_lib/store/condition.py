@@ -94,7 +94,7 @@ class _Reader:
 
     def peek(self) -> str:
         kind, text, _ = self.tokens[self.at]
-        return text if kind in ("sign", "word") else kind
+        return str(text if kind in ("sign", "word") else kind)
 
     def take(self) -> tuple[str, str, int]:
         token: tuple[str, str, int] = self.tokens[self.at]

@@ -1,4 +1,4 @@
-"""The references of workflow texts, `{{steps.load.output.rows}}`: found when a file is read, given their values in a run."""
+"""The references of texts, `{{steps.load.output.rows}}`: found when a file is read, given their values in a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from colony_lib.base.text import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 # Inside the braces no brace may stand, so that '{{{item}}}' is an object written around {{item}};
@@ -247,11 +247,20 @@ def show(value: Any) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
-def text(template: str, scope: Scope) -> str:
-    """The text with each reference replaced by its value; what a value holds is never expanded again."""
+def text(template: str, scope: Scope, plain: Callable[[str], str] | None = None) -> str:
+    """The text with each reference replaced by its value; what a value holds is never expanded again. What
+    stands between references goes through `plain`, if given."""
     if "{{" not in template:
-        return template
-    return PATTERN.sub(lambda m: show(resolve(parse(m.group(), m.start()), scope)), template)
+        return plain(template) if plain else template
+    parts = []
+    end = 0
+    for match in PATTERN.finditer(template):
+        between = template[end : match.start()]
+        parts.append(plain(between) if plain else between)
+        parts.append(show(resolve(parse(match.group(), match.start()), scope)))
+        end = match.end()
+    parts.append(plain(template[end:]) if plain else template[end:])
+    return "".join(parts)
 
 
 def value(template: Any, scope: Scope) -> Any:

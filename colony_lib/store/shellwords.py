@@ -38,15 +38,15 @@ def refusals(run: str) -> list[tuple[Reference, str]]:
     return shelltext.read(run, references.find(run)).refused if "{{" in run else []
 
 
+def check_size(run: str) -> None:
+    """ColonyError (USAGE) for a text that a shell cannot be given."""
+    if "\0" in run or len(run.encode("utf-8")) > LARGEST:
+        what = "holds a NUL character" if "\0" in run else f"is longer than {LARGEST:,} bytes"
+        raise ColonyError(f"the command {what}", fix="put it in a script and run that", code=USAGE)
+
+
 def check(run: str, where: str | None = None) -> None:
-    """ColonyError (USAGE) for the first reference that cannot be one word, and for a text no shell can be given."""
-    if "\0" in run or len(run.encode("utf-8", "surrogatepass")) > LARGEST:
-        raise ColonyError(
-            "the command is too long" if "\0" not in run else "the command holds a NUL character",
-            where=where,
-            fix="put it in a script and run that",
-            code=USAGE,
-        )
+    """ColonyError (USAGE) for the first reference that cannot be one word."""
     for reference, reason in refusals(run):
         raise refused(reference, reason, where)
 
