@@ -29,7 +29,7 @@ def test_every_problem_of_every_file_is_printed(colony: Colony) -> None:
     lines = result.out.split("\n")
     assert lines[0] == "colony.yml:1: unknown key 'nme'; did you mean 'name'?"
     assert lines[1] == "colony.yml:4: the agent id 'a' is there twice (first in line 3); rename one"
-    assert lines[2].startswith(".colony/workflows/bad.yaml:4: unknown key 'timout'")
+    assert lines[2].startswith(".colony/workflows/bad.yaml:5: unknown key 'timout'")
     assert lines[2].endswith("; did you mean 'timeout'?")
     assert lines[3].startswith(".colony/workflows/torn.yaml:2: not YAML:")
     assert lines[4:] == [""]
