@@ -19,7 +19,7 @@ from colony_lib.data import fieldtypes, table
 from colony_lib.data.fieldtypes import TYPES
 
 if TYPE_CHECKING:
-    from colony_lib.data.tableschema import Field, Problem
+    from colony_lib.data.tableschema import Field, Problem, Schema
 
 Place = Callable[..., "str | None"]
 _FLAGS = ("required", "unique")
@@ -99,6 +99,17 @@ def check(column: pd.Series, field: Field) -> list[Problem]:
         rows, words = CHECKS[name](column, field, value)
         if rows.any():
             problems.append(Problem(field.name, name, rows, lambda value, words=words: words))  # type: ignore[misc]
+    return problems
+
+
+def broken(schema: Schema, field: Field, column: pd.Series) -> list[Problem]:
+    """As `check`, and the nulls in a field that is part of the primary key."""
+    from colony_lib.data.tableschema import Problem
+
+    problems = check(column, field)
+    null = column.isna().to_numpy(dtype=bool)
+    if field.name in schema.primary_key and not field.constraints.get("required") and null.any():
+        problems.append(Problem(field.name, "required", null, lambda value: "is part of the primary key"))
     return problems
 
 

@@ -45,7 +45,7 @@ def from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 def frame(columns: dict[str, pd.Series], length: int) -> pd.DataFrame:
     """A frame of columns that share the index 0, 1, …; also right when there are none."""
-    made = pd.DataFrame(columns, index=pd.RangeIndex(length))
+    made = pd.DataFrame(columns, index=pd.RangeIndex(length), copy=False)
     made.columns = pd.Index(list(columns), dtype=object)
     return made
 
@@ -102,6 +102,15 @@ def empty(kind: str, index: pd.Index) -> pd.Series:
     return column(kind, data, np.ones(len(index), dtype=bool), index)
 
 
+def nulled(series: pd.Series, rows: np.ndarray) -> pd.Series:
+    """The column with nulls in those rows (a mask)."""
+    if series.dtype != object:
+        return series.mask(rows)
+    data = series.to_numpy().copy()
+    data[rows] = None
+    return pd.Series(data, index=series.index, dtype=object)
+
+
 def kind(series: pd.Series) -> str:
     """integer, number, boolean, date, datetime, string, any (values of several types), or null (nothing else)."""
     known = _KINDS.get(str(series.dtype))
@@ -152,6 +161,35 @@ def codes(made: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         combined = combined * (len(distinct) + 1) + found + 1
         combined, _ = pd.factorize(combined)  # keeps the numbers small, however many columns there are
     return np.asarray(combined, dtype="int64")
+
+
+def common_codes(
+    ours: pd.DataFrame, left: Sequence[str], theirs: pd.DataFrame, right: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes over our rows and then theirs, equal where the keys are equal; and the mask of the keys with a null.
+    TypeError, with both columns' names, when their kinds cannot be equal."""
+    columns = {}
+    null = np.zeros(len(ours) + len(theirs), dtype=bool)
+    for number, (mine, other) in enumerate(zip(left, right, strict=True)):
+        a, b = ours[mine], theirs[other]
+        kinds = {kind(a), kind(b)} - {"null"}
+        if kinds == {"integer", "number"}:
+            a, b = a.astype("Float64"), b.astype("Float64")
+        elif len(kinds) > 1:
+            raise TypeError(f"'{mine}' ({kind(a)}) cannot be compared with '{other}' ({kind(b)})")
+        columns[str(number)] = joined(a, b)
+        null |= columns[str(number)].isna().to_numpy(dtype=bool)
+    return codes(frame(columns, len(null)), list(columns)), null
+
+
+def joined(first: pd.Series, second: pd.Series) -> pd.Series:
+    """One column after the other, with the index 0, 1, …; both are of one kind, or nothing but nulls."""
+    kinds = [kind(first), kind(second)]
+    if "null" in kinds and kinds[0] != kinds[1]:
+        nulls, other = (first, second) if kinds[0] == "null" else (second, first)
+        typed = empty(kind(other), nulls.index)
+        first, second = (typed, second) if kinds[0] == "null" else (first, typed)
+    return pd.concat([first, second], ignore_index=True)
 
 
 def hashable(series: pd.Series) -> pd.Series:

@@ -131,7 +131,7 @@ class Schema:
         return table.frame({f.name: table.empty(f.kind, index) for f in self.fields.values()}, 0)
 
 
-def read(descriptor: Mapping[str, Any] | None, *, where: Callable[..., str] | None = None) -> Schema:
+def read(descriptor: Mapping[str, Any] | None, *, where: Callable[..., str | None] | None = None) -> Schema:
     """The schema a descriptor describes. `where(*keys)` gives file and line of a key for messages.
 
     ColonyError (USAGE) for an unknown type, format or constraint, a value that is not of the field's type, a key

@@ -1,0 +1,192 @@
+"""Transforms a day in parts that run at once: each batch does its rows, the last one to finish puts them together.
+
+A part is what the transformations that look at single rows make of a slice of the input; what needs all rows
+(duplicates, outliers, aggregation …) is done when the parts are put together. The result is byte for byte what one
+process would have made. Parts lie in staging/parts/; their fingerprint says of which input and description they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import Any
+
+from colony_lib.base import files, jsontext, locks
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.text import escape
+from colony_lib.data import envelope, table, transform, transform_files
+from colony_lib.data.transform import Outcome, Plan, Planned
+from colony_lib.data.transform_files import Day
+from colony_lib.data.transformations import Work
+
+MOST = 256
+
+
+def batch(text: str) -> tuple[int, int]:
+    """(I, N) of 'I/N', I from 0 to N - 1; ColonyError (USAGE) for anything else."""
+    number, slash, count = text.partition("/")
+    if not slash or not (number.isdecimal() and count.isdecimal()) or not 0 <= int(number) < int(count) <= MOST:
+        raise ColonyError(
+            f"'{escape(text)[:40]}' is not a batch",
+            fix=f"write I/N, as 0/4, I from 0 to N-1, N at most {MOST}",
+            code=USAGE,
+        )
+    return int(number), int(count)
+
+
+def run(day: Day, text: str) -> dict[str, Any]:
+    """Do batch I/N of each of the day's datasets; the summary tells those that this batch completed, and in `waiting`
+    the batches that are still to come for the others."""
+    number, count = batch(text)
+    if all(day.plans[name].from_ for name in day.names):
+        raise ColonyError("only datasets that are built from others were named", fix="leave out --batch", code=USAGE)
+    done: dict[str, dict[str, Any]] = {}
+    waiting: set[int] = set()
+    for name in [n for n in day.names if day.plans[n].from_ is None]:
+        part = _Part(day, name, number, count)
+        part.make()
+        with locks.held(day.pipeline.lock(f"transform-{name}"), what=f"the parts of '{name}'"):
+            before = part.already()
+            missing = [] if before else part.keep()
+            if missing:
+                waiting.update(missing)
+                continue
+            done[name] = before or part.together()
+            for other in day.dependants([name])[1:]:
+                if other in day.names:
+                    day.outcome(other)
+                    done[other] = day.write_one(other)
+    summary = day.summary({name: done[name] for name in day.names if name in done})
+    more = {"batch": number, "batches": count, "waiting": sorted(waiting)}
+    return {**summary, "status": "waiting" if waiting else "complete", **more}
+
+
+class _Part:
+    """One batch's rows of one dataset. `make` transforms them, `keep` and `together` are called under the lock."""
+
+    def __init__(self, day: Day, name: str, number: int, count: int) -> None:
+        self.day = day
+        self.name = name
+        self.number = number
+        self.count = count
+        self.plan: Plan = day.plan(name)
+        self.given = day.input(name)
+        self.records = self.given.rows
+        self.fingerprint = self._fingerprint()
+        alone = next((i for i, step in enumerate(self.plan.steps) if step.scope != "rows"), len(self.plan.steps))
+        self.first: list[Planned] = self.plan.steps[:alone]
+        self.rest: list[Planned] = self.plan.steps[alone:]
+        self.made: dict[str, Any] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def _fingerprint(self) -> str:
+        told = hashlib.sha256(jsontext.dumps([self.count, self.given.head, self.given.file]).encode())
+        told.update(jsontext.dumps(transform_files.describe(self.day.pipeline, self.name)).encode())
+        for row in self.records:
+            told.update(jsontext.dumps(row).encode())
+        return told.hexdigest()
+
+    def _path(self, number: int) -> str:
+        folder = os.path.join(self.day.pipeline.folder("staging"), "parts")
+        return os.path.join(folder, f"{self.name}_{self.day.date}.{number}-of-{self.count}.json")
+
+    def make(self) -> None:
+        start = time.monotonic()
+        total = len(self.records)
+        begin, end = total * self.number // self.count, total * (self.number + 1) // self.count
+        # The columns are those of all rows, so that a part does not depend on what its own rows happen to have.
+        frame = table.from_rows(self.records).iloc[begin:end]
+        work = Work(frame, self.plan.schema, self.day.clean)
+        counts = transform.apply_steps(work, self.first)
+        self.rows = table.to_rows(work.frame)
+        self.made = {
+            "fingerprint": self.fingerprint,
+            "places": [int(place) for place in work.frame.index],
+            "columns": {name: table.kind(work.frame[name]) for name in map(str, work.frame.columns)},
+            "transformations": counts,
+            "rejects": [[place, kind, reason] for place, (kind, reason) in sorted(work.rejects.items())],
+            "dropped": work.dropped,
+            "seconds": round(time.monotonic() - start, 3),
+        }
+
+    def already(self) -> dict[str, Any] | None:
+        """What was written when the parts of this very input were put together, if that is still what is there: a
+        batch that is made again, because its process was killed before it could say so, is done."""
+        mark = files.read_json(self._mark(), None)
+        if mark is None or mark.get("fingerprint") != self.fingerprint or mark.get("sha256") != self._written():
+            return None
+        found: dict[str, Any] = mark["dataset"]
+        return found
+
+    def _mark(self) -> str:
+        return f"{self._path(0).removesuffix(f'.0-of-{self.count}.json')}.done.json"
+
+    def _written(self) -> str | None:
+        path = self.day.pipeline.path("transformed", self.name, self.day.date)
+        if not os.path.exists(path):
+            return None
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def keep(self) -> list[int]:
+        """Write this part; the numbers of the parts that are not there yet."""
+        envelope.write(self._path(self.number), self.made, self.rows)
+        return [number for number in range(self.count) if self._head(number) is None]
+
+    def _head(self, number: int) -> dict[str, Any] | None:
+        try:
+            head, _ = envelope.stream(self._path(number))
+        except (FileNotFoundError, ColonyError):
+            return None  # not there, or damaged: its own batch makes it anew
+        return head if head.get("fingerprint") == self.fingerprint else None
+
+    def together(self) -> dict[str, Any]:
+        """Put all parts together, do the rest, write the dataset's files, and take the parts away."""
+        parts = [envelope.read(self._path(number)) for number in range(self.count)]
+        rows = [row for _, part in parts for row in part]
+        kinds = _kinds([head["columns"] for head, _ in parts])
+        frame = transform_files.typed(rows, kinds)
+        frame.index = [place for head, _ in parts for place in head["places"]]  # type: ignore[assignment]
+        work = Work(frame, self.plan.schema, self.day.clean)
+        work.rejects = {place: (kind, why) for head, _ in parts for place, kind, why in head["rejects"]}
+        work.dropped = sum(head["dropped"] for head, _ in parts)
+        outcome = Outcome(frame, len(self.records))
+        counts = [_sum([head["transformations"][i] for head, _ in parts]) for i in range(len(self.first))]
+        outcome.transformations = counts + transform.apply_steps(work, self.rest)
+        transform.finish(outcome, work, self.records)
+        self.day.outcomes[self.name] = outcome
+        self.day.seconds[self.name] = sum(head["seconds"] for head, _ in parts)
+        written = self.day.write_one(self.name)
+        files.write_json(
+            self._mark(), {"v": 1, "fingerprint": self.fingerprint, "sha256": self._written(), "dataset": written}
+        )
+        for number in range(self.count):
+            path = self._path(number)
+            try:
+                os.unlink(path)
+            except OSError as error:
+                raise files.failed("remove", path, error) from None
+        return written
+
+
+def _kinds(found: list[dict[str, str]]) -> dict[str, str]:
+    """{column: kind} over all parts: a part whose rows are all null has nothing to say."""
+    kinds: dict[str, str] = {}
+    for columns in found:
+        for name, kind in columns.items():
+            known = kinds.get(name, "null")
+            kinds[name] = kind if known == "null" else known if kind in (known, "null") else "any"
+    return {name: "any" if kind == "null" else kind for name, kind in kinds.items()}
+
+
+def _sum(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the parts' same transformation did, together."""
+    total: dict[str, Any] = {}
+    for count in counts:
+        for key, value in count.items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                total[key] = total.get(key, 0) + value
+            else:
+                total.setdefault(key, value)
+    return total
