@@ -68,6 +68,8 @@ class Source:
             packed = files.read_bytes(path, limit=self.max_bytes)
         except FileNotFoundError:
             raise ColonyError(f"'{escape(shown)}' is gone, or a link to nothing", code=FAILED) from None
+        except ColonyError as error:  # too large, no regular file
+            raise ColonyError(error.what, where=error.where, fix=error.fix, code=FAILED) from None
         try:
             data = readers.unzip(packed, shown, self.max_bytes)
             yield from self._parsed(data, path, shown)
