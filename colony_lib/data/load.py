@@ -18,7 +18,7 @@ from typing import Any
 from colony_lib.base import clock, jsontext, locks
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data import load_after, load_columns, load_gate, load_metadata, warehouses
+from colony_lib.data import load_after, load_gate, load_metadata, warehouses
 from colony_lib.data.load_gate import Item
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import Staged, Warehouse
@@ -181,7 +181,10 @@ def _whole_id(items: list[Item]) -> str:
 
 def _staged(pipeline: Pipeline, warehouse: Warehouse, item: Item) -> Staged:
     before = os.fstat(item.fd)
-    staged = warehouse.stage(item.dataset, item.fd, load_columns.declared(pipeline, item.dataset), item.shown)
+    fields = (pipeline.dataset(item.dataset).get("schema") or {}).get("fields") or []
+    declared = {field["name"]: field["type"] for field in fields if field.get("type", "any") != "any"}
+    found = item.head.get("columns")
+    staged = warehouse.stage(item.dataset, item.fd, declared, found if isinstance(found, dict) else {}, item.shown)
     after = os.fstat(item.fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise ColonyError("the file was changed while it was read", where=item.shown, fix="try again", code=FAILED)

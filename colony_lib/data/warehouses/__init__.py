@@ -19,11 +19,11 @@ class Staged:
     """A dataset's rows, read, typed and checked, in a temporary table of the warehouse.
 
     `columns` {name: type} are the warehouse's own types; `declared` the columns whose type pipeline.yml says,
-    `empty` those without a single value (their type is a guess unless declared), `zoned` the times that had a UTC
-    offset. Without rows there are no columns.
+    `empty` those without a single value, `guessed` those whose type nobody could tell, `zoned` the times that had a
+    UTC offset. Without rows there are no columns.
     """
 
-    __slots__ = ("columns", "declared", "empty", "rows", "table", "where", "zoned")
+    __slots__ = ("columns", "declared", "empty", "guessed", "rows", "table", "where", "zoned")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Staged:
         rows: int,
         declared: set[str],
         empty: set[str],
+        guessed: set[str],
         zoned: set[str],
         where: str,
     ) -> None:
@@ -40,6 +41,7 @@ class Staged:
         self.rows = rows
         self.declared = declared
         self.empty = empty
+        self.guessed = guessed
         self.zoned = zoned
         self.where = where
 
@@ -50,8 +52,9 @@ class Warehouse(Protocol):
 
     shown: str  # for people and receipts: no password, and relative to the root where it can be
 
-    def stage(self, name: str, fd: int, declared: dict[str, str], where: str) -> Staged:
-        """Read the envelope open at `fd` into a temporary table. `declared` are Table Schema types by column.
+    def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
+        """Read the envelope open at `fd` into a temporary table. `declared` are the Table Schema types that
+        pipeline.yml gives columns, `found` those that the transformer found in the others (it may be wrong).
         Refuses (FAILED) what is not whole or does not fit the types; columns that are declared and absent are not
         missed here (a transformation may have dropped them)."""
 

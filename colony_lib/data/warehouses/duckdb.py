@@ -164,8 +164,8 @@ class DuckDB:
 
     # --- rows
 
-    def stage(self, name: str, fd: int, declared: dict[str, str], where: str) -> Staged:
-        return duckdb_rows.stage(self, name, fd, declared, where)
+    def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
+        return duckdb_rows.stage(self, name, fd, declared, found, where)
 
     def check_key(self, staged: Staged, key: list[str]) -> None:
         duckdb_rows.check_key(self, staged, key)
@@ -264,7 +264,7 @@ class DuckDB:
         if there is None:
             wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in staged.columns.items())
             self.run(f"CREATE TABLE {quote(table)} ({wanted})")
-            guessed = [column for column in staged.columns if column in staged.empty - staged.declared]
+            guessed = [column for column in staged.columns if column in staged.guessed]
             return [
                 f"made table '{table}' with {plural(len(staged.columns), 'column')}",
                 *(

@@ -69,15 +69,15 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], where: str) -> Staged:
+def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
     """See Warehouse.stage."""
     lines, table = f"colony_lines_{name}", f"colony_rows_{name}"
     rows = _read_lines(db, lines, fd, where)
     if not rows:
-        return Staged(table, {}, 0, set(), set(), set(), where)
+        return Staged(table, {}, 0, set(), set(), set(), set(), where)
     keys = _keys(db, lines, where)
     kinds = _kinds(db, lines, keys)
-    types, empty = _types(db, lines, keys, kinds, declared, where)
+    types = {key: _type(db, lines, key, kinds[key], declared.get(key), found.get(key), where) for key in keys}
     read = {key: _TYPES[types[key]][0] for key in keys}
     columns = {key: _TYPES[types[key]][1] for key in keys}
     wanted = ", ".join(f"{_expression(types[key], quote(key))} AS {quote(key)}" for key in keys)
@@ -86,7 +86,9 @@ def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], where: str) 
     _check_values(db, lines, table, keys, types, kinds, where)
     zoned = {key for key in keys if types[key] == "datetime" and kinds[key] and _is_zoned(db, lines, key, where)}
     db.run(f"DROP TABLE {quote(lines)}")
-    return Staged(table, columns, rows, {key for key in keys if key in declared}, empty, zoned, where)
+    empty = {key for key in keys if not kinds[key]}
+    guessed = {key for key in empty if key not in declared and found.get(key) not in _KINDS}
+    return Staged(table, columns, rows, {key for key in keys if key in declared}, empty, guessed, zoned, where)
 
 
 def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
@@ -158,20 +160,20 @@ def _kinds(db: DuckDB, lines: str, keys: list[str]) -> dict[str, dict[str, int]]
     return kinds
 
 
-def _types(
-    db: DuckDB, lines: str, keys: list[str], kinds: dict[str, dict[str, int]], declared: dict[str, str], where: str
-) -> tuple[dict[str, str], set[str]]:
-    types: dict[str, str] = {}
-    for key in keys:
-        if key in declared:
-            wanted = declared[key] if declared[key] in _TYPES else "any"
-            wrong = [kind for kind in kinds[key] if kind not in _KINDS.get(wanted, {kind})]
-            if wrong:
-                raise _misfit(db, lines, key, wanted, wrong, kinds[key], where)
-        else:
-            wanted = _inferred(db, lines, key, kinds[key], where)
-        types[key] = wanted
-    return types, {key for key in keys if not kinds[key]}
+def _type(
+    db: DuckDB, lines: str, key: str, kinds: dict[str, int], declared: str | None, found: str | None, where: str
+) -> str:
+    """The Table Schema type of a column: the declared one, else what the transformer found if the values have it,
+    else what the values have."""
+    if declared is not None:
+        wanted = declared if declared in _TYPES else "any"
+        wrong = [kind for kind in kinds if kind not in _KINDS.get(wanted, {kind})]
+        if wrong:
+            raise _misfit(db, lines, key, wanted, wrong, kinds, where)
+        return wanted
+    if found in _KINDS and set(kinds) <= _KINDS[found]:
+        return found
+    return _inferred(db, lines, key, kinds, where)
 
 
 def _inferred(db: DuckDB, lines: str, key: str, kinds: dict[str, int], where: str) -> str:
