@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from colony_lib.base.errors import OK, ColonyError
+import re
+
+from colony_lib.base.errors import OK, USAGE, ColonyError
 from colony_lib.cli import args, complain, show
 
 TYPE_CHECKING = False
@@ -35,7 +37,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("sources", metavar="SOURCE", nargs="*", help="only these sources (default: all)")
     parser.add_argument("--date", metavar="D", type=args.date, help="the date that the data is of, YYYY-MM-DD")
-    parser.add_argument("--since", metavar="T", help="what {{since}} stands for (default: up to where was loaded)")
+    parser.add_argument(
+        "--since", metavar="T", type=_mark, help="what {{since}} stands for (default: up to where was loaded)"
+    )
     parser.add_argument("--list", action="store_true", help="print the sources and fetch nothing")
     parser.add_argument("--dry-run", action="store_true", help="print what would be asked for and ask nobody")
     parser.add_argument("--pipeline", metavar="FILE", help="the pipeline file (default: pipeline.yml)")
@@ -57,6 +61,12 @@ def main(argv: list[str]) -> int:
     return _report(pipeline, date, fetch.run(), given)
 
 
+def _mark(text: str) -> str:
+    if not text.strip():
+        raise ColonyError("--since is empty", fix="give a time or whatever the source counts by", code=USAGE)
+    return text
+
+
 def _list(pipeline: Pipeline, given: Any) -> int:
     rows = []
     for name in given.sources or pipeline.names("sources"):
@@ -66,7 +76,7 @@ def _list(pipeline: Pipeline, given: Any) -> int:
             {
                 "source": name,
                 "type": source["type"],
-                "from": source.get("url") or source.get("path"),
+                "from": re.sub(r"//[^/@]*@", "//***@", source.get("url") or source["path"]),
                 "key": [key] if isinstance(key, str) else key,
                 "description": source.get("description"),
             }

@@ -29,7 +29,8 @@ class Collected:
         self.conflicts = 0
         self.keyless = 0
         self._first: dict[str, Any] | None = None
-        self._seen: dict[bytes, tuple[bytes, ...]] = {}
+        self._order: tuple[str, ...] = ()
+        self._seen: dict[Any, tuple[bytes, ...]] = {}
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - close() ends it
 
     @property
@@ -45,28 +46,47 @@ class Collected:
     def add(self, row: dict[str, Any]) -> None:
         """Take in one record; ColonyError (USAGE) when it cannot be written as JSON."""
         line = jsontext.dumps(row)
-        if self._is_repeat(row):
+        if self._first is None:
+            self._first = row
+            self._order = tuple(row)
+        if self._is_repeat(row, line):
             self.duplicates += 1
             return
-        self._first = self._first or row
         self.count += 1
         self._file.write(line + "\n")
 
-    def _is_repeat(self, row: dict[str, Any]) -> bool:
+    def _is_repeat(self, row: dict[str, Any], line: str) -> bool:
+        content = hashlib.blake2b(self._canonical(row, line).encode(), digest_size=16).digest()
         if not self.key:
-            self._seen.setdefault(_digest(row), _NOTHING)
+            self._seen.setdefault(content, _NOTHING)
             return False
-        if any(name not in row for name in self.key):
+        identity = self._identity(row)
+        if identity is None:
             self.keyless += 1
             return False
-        identity = _digest([row[name] for name in self.key])
-        content = _digest({name: row[name] for name in sorted(row)})
         before = self._seen.get(identity, _NOTHING)
         if content in before:
             return True
         self.conflicts += bool(before)
         self._seen[identity] = (*before, content)
         return False
+
+    def _canonical(self, row: dict[str, Any], line: str) -> str:
+        """The record as text in which the order of its fields makes no difference; mostly the line itself."""
+        if tuple(row) == self._order:
+            return line
+        order = self._order if row.keys() == set(self._order) else sorted(row)
+        return jsontext.dumps({name: row[name] for name in order})
+
+    def _identity(self, row: dict[str, Any]) -> Any:
+        """What tells the record from others, or None when it lacks a field of the key."""
+        try:
+            values = tuple(row[name] for name in self.key)
+        except KeyError:
+            return None
+        if any(isinstance(value, (dict, list)) for value in values):
+            return jsontext.dumps(values)
+        return values
 
     def lines(self) -> Iterator[str]:
         """The kept records as lines of JSON, in the order they came."""
@@ -84,7 +104,3 @@ class Collected:
 
     def close(self) -> None:
         self._file.close()
-
-
-def _digest(value: Any) -> bytes:
-    return hashlib.blake2b(jsontext.dumps(value).encode(), digest_size=16).digest()

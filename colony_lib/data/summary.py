@@ -32,7 +32,6 @@ def emit(summary: dict[str, Any], lines: Iterable[str], *, json: bool) -> None:
 def log(tool: str, level: str, message: str) -> None:
     """Append a log line (debug, info, warn, error) of the step's agent, or outside a step of the tool itself; nothing
     where there is no colony."""
-    from colony_lib.base import clock
     from colony_lib.store import env, paths
 
     if paths.root_or_none() is None:
@@ -41,9 +40,8 @@ def log(tool: str, level: str, message: str) -> None:
 
     step = env.step()
     text = f"{tool}: {message}" if "agent" in step else message
-    line: dict[str, Any] = {"ts": clock.now(), "level": level, "message": text}
-    line |= {"run_id": step.get("run_id"), "step": step.get("step"), "attempt": _number(step.get("attempt"))}
-    logs.write(step.get("agent", tool), [line])
+    attempt = _number(step.get("attempt"))
+    logs.line(step.get("agent", tool), level, text, step.get("run_id"), step.get("step"), attempt)
 
 
 def _number(text: str | None) -> int | None:

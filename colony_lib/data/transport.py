@@ -133,7 +133,7 @@ class Transport:
         try:
             # Not by session.get: that would look into ~/.netrc for keys, keep cookies, and read the redirect first.
             prepared = requests.Request("GET", url, headers=headers).prepare()
-            settings = self._session.merge_environment_settings(prepared.url, {}, True, None, None)
+            settings = self._session.merge_environment_settings(url, {}, True, None, None)
             return self._session.get_adapter(url).send(prepared, timeout=timeout, **settings)
         except Exception as error:
             raise self._failure(error) from None

@@ -336,6 +336,45 @@ def test_a_server_that_is_not_there_is_told_in_one_line(fetch: Any, host: str, r
     assert done.error() == f"{reason} after 2 attempts ({url})"
 
 
+# A certificate for 127.0.0.1, good for a hundred years, and its key: it opens nothing but the server of this test.
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgRCRO55gzJaqjBAk7
+GWf5g7xg0IPci7xepW31Lz+3LLChRANCAAReztnQG/yseBM60WYm9SlbuLqHbiQE
+DEI6LQgsGB8JJvnMKQwxCf6m0o3/Qmt02JNdsu1a4GSkmAUmhmWzjpBi
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBlzCCATygAwIBAgIUMkfg8dkACikGYUup/GOMwXx5P3AwCgYIKoZIzj0EAwIw
+FzEVMBMGA1UEAwwMY29sb255IHRlc3RzMCAXDTI2MTEyMzA3MjQ1M1oYDzIxMjYx
+MDMwMDcyNDUzWjAXMRUwEwYDVQQDDAxjb2xvbnkgdGVzdHMwWTATBgcqhkjOPQIB
+BggqhkjOPQMBBwNCAAReztnQG/yseBM60WYm9SlbuLqHbiQEDEI6LQgsGB8JJvnM
+KQwxCf6m0o3/Qmt02JNdsu1a4GSkmAUmhmWzjpBio2QwYjAdBgNVHQ4EFgQUsH+8
+fTprFk2pwbxEFRLRBMlpsQEwHwYDVR0jBBgwFoAUsH+8fTprFk2pwbxEFRLRBMlp
+sQEwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMC
+A0kAMEYCIQD91JMoTwpdArJ/mmSATQQOnPqXx9zr2ynCmvJ+3Fo1HwIhAL1wiRwP
+JQXcXlxdaaJ+hUHQqNjv3gidqUzm90iRdqPm
+-----END CERTIFICATE-----
+"""
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+    fetch: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ssl
+
+    (folder / "own.pem").write_text(CERTIFICATE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+    with Web(lambda asked: Answer(web.drip()) if asked.path == "/drip" else ROWS, tls=context) as web:
+        done = fetch(rest(f"{web.url}/x"))
+        assert done.code == 1 and web.asked == []
+        assert done.error() == f"TLS: self-signed certificate ({web.url}/x)"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "own.pem"))
+        assert fetch(rest(f"{web.url}/x")).rows() == ROWS
+        late = fetch(rest(f"{web.url}/drip", timeout="300ms", retry={"max_attempts": 1}))
+    assert late.error() == f"no whole reply within 0.3s at the only attempt ({web.url}/drip)"
+
+
 def test_redirects_are_followed_to_their_end(fetch: Any) -> None:
     def answer(asked: Asked) -> Any:
         if asked.path == "/old":

@@ -122,6 +122,18 @@ def test_link_headers_are_followed_with_the_key_and_relative_to_the_page(fetch: 
     assert [asked.query for asked in web.asked] == [{"key": "sesame-9"}] + [{"page": p, "key": "sesame-9"} for p in ("2", "3")]
 
 
+def test_a_next_link_to_another_host_is_followed_without_the_key(fetch: Any) -> None:
+    with Web(lambda _: {"data": rows(1, 2)}) as other:
+        link = {"Link": f"<{other.url}/r?page=2>; rel=next"}
+        with Web(lambda _: Answer({"data": rows(0, 1)}, headers=link)) as web:
+            auth = {"query": "key", "value": "sesame-9", "bearer": "sesame-9"}
+            done = fetch(rest(web.url, auth=auth, headers={"X-Own": "mine"}, pagination={"type": "link"}))
+    assert done.rows() == rows(0, 2)
+    assert web.asked[0].headers["X-Own"] == "mine" and web.asked[0].query == {"key": "sesame-9"}
+    assert other.asked[0].query == {"page": "2"}
+    assert not {"Authorization", "X-Own"} & set(other.asked[0].headers)
+
+
 @pytest.mark.parametrize(
     ("header", "link"),
     [
