@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from colony_lib.base.errors import ColonyError
+
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "grey": "90", "bold": "1"}
 _STATUSES = {
     "green": "completed cached PASS ok",
@@ -112,6 +114,18 @@ def note(text: str) -> None:
 
 def warn(text: str, name: str = "") -> None:
     print(f"colony {name}: {escape(text)}" if name else f"warning: {escape(text)}", file=sys.stderr)
+
+
+def fault(error: ColonyError, as_json: bool) -> None:
+    """One thing that is wrong with a file, as a result: 'file:line: what; what to do', or an object of
+    schemas/problem.schema.json."""
+    file, colon, line = (error.where or "").rpartition(":")
+    place = (file, int(line)) if colon and line.isdigit() else (error.where, None)
+    if as_json:
+        record({"file": place[0], "line": place[1], "message": error.what, "fix": error.fix})
+    else:
+        where = f"{error.where}: " if error.where else ""
+        print(escape(f"{where}{error.what}" + (f"; {error.fix}" if error.fix else "")))
 
 
 def problems(found: Iterable[tuple[str, int, str]], name: str = "") -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from colony_lib.base.errors import OK, USAGE, ColonyError
-from colony_lib.base.text import escape, plural
+from colony_lib.base.errors import OK, USAGE
+from colony_lib.base.text import plural
 from colony_lib.cli import args, show
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 
 def main(argv: list[str]) -> int:
@@ -28,10 +24,7 @@ def main(argv: list[str]) -> int:
 
     found, checked = checkup.problems()
     for problem in found:
-        if given.json:
-            show.record(_record(problem))
-        else:
-            print(_line(problem))
+        show.fault(problem, given.json)
     if found:
         show.note(f"{plural(len(found), 'problem')} in {plural(checked, 'file')} checked")
         return USAGE
@@ -40,22 +33,3 @@ def main(argv: list[str]) -> int:
     if not given.json:
         show.value(f"ok: colony.yml and {plural(checked - 1, 'workflow')}")
     return OK
-
-
-def _record(problem: ColonyError) -> dict[str, Any]:
-    """A problem as --json prints it (schemas/problem.schema.json)."""
-    file, line = _place(problem)
-    return {"file": file, "line": line, "message": problem.what, "fix": problem.fix}
-
-
-def _place(problem: ColonyError) -> tuple[str | None, int | None]:
-    file, colon, line = (problem.where or "").rpartition(":")
-    if colon and line.isdigit():
-        return file, int(line)
-    return problem.where, None
-
-
-def _line(problem: ColonyError) -> str:
-    where = f"{problem.where}: " if problem.where else ""
-    fix = f"; {problem.fix}" if problem.fix else ""
-    return escape(f"{where}{problem.what}{fix}")

@@ -134,14 +134,14 @@ class ReferenceRules:
         if bare and not reference.path:
             near = nearest(name, [*self.outputs, *references.ROOTS])
             return "is no value", near or f'put it in quotes if it is text: "{escape(name)}"'
-        known = [*self.outputs, *_EVERYWHERE]
+        known = [*(name for name in self.outputs if name not in references.RESERVED), *_EVERYWHERE]
         if step.given.get("for_each") is not None:
             known.append("item")
         if step.batched():
             known += ["batch_id", "batch_count"]
         if step.handles:
             known += ["failure.step", "failure.error"]
-        near = nearest(name, known) or nearest(".".join([name, *reference.path]), known)
+        near = nearest(".".join([name, *reference.path]), known) or nearest(name, [*known, *references.ROOTS])
         return "is not a known reference", near or "there is " + ", ".join(f"'{each}'" for each in known)
 
     def _not_before(self, step: Step, owner: Step) -> tuple[str, str | None] | None:

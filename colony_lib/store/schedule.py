@@ -114,7 +114,7 @@ def zone(name: str | None, where: str | None = None) -> datetime.tzinfo:
         return machine_zone()
     try:
         return zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError):
+    except (LookupError, ValueError, OSError):
         known = zoneinfo.available_timezones()
         if not known:
             fix: str | None = "this machine has no time zone database: install tzdata (pip install tzdata)"
@@ -134,7 +134,7 @@ def machine_zone() -> datetime.tzinfo:
             return zoneinfo.ZoneInfo(real.split("/zoneinfo/", 1)[1])
         with open("/etc/localtime", "rb") as file:
             return zoneinfo.ZoneInfo.from_file(file, key="localtime")
-    except (ValueError, OSError):
+    except (LookupError, ValueError, OSError):
         return zoneinfo.ZoneInfo("UTC")
 
 
@@ -201,17 +201,24 @@ def _on_day(fields: str, values: list[set[int]], moment: datetime.datetime) -> b
 # ── times ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def next_times(expression: str, zone: datetime.tzinfo, after: datetime.datetime, count: int) -> list[datetime.datetime]:
-    """The next `count` times after that moment, in the zone. ColonyError when the package cronsim is missing."""
-    fields = expand(expression)
-    try:
-        import cronsim
-    except ImportError:
+def need_cronsim() -> None:
+    """ColonyError (USAGE) that names the extra when the package is missing."""
+    import importlib.util
+
+    if importlib.util.find_spec("cronsim") is None:
         raise ColonyError(
             "the times of a schedule need the package 'cronsim'",
             fix="install Colony's extra: pip install 'colony[schedule]'",
             code=USAGE,
-        ) from None
+        )
+
+
+def next_times(expression: str, zone: datetime.tzinfo, after: datetime.datetime, count: int) -> list[datetime.datetime]:
+    """The next `count` times after that moment, in the zone. ColonyError when the package cronsim is missing."""
+    fields = expand(expression)
+    need_cronsim()
+    import cronsim
+
     try:
         times = cronsim.CronSim(fields, after.astimezone(zone))
         return [next(times) for _ in range(count)]

@@ -38,7 +38,7 @@ def checked(
         return {}, [error]
     if value is None:
         return {}, [ColonyError("the file is empty", where=file, fix="write its steps", code=USAGE)]
-    rules = Rules(value, lines, source, file, read_file)
+    rules = Rules(value, lines, source, file, default_name, read_file)
     found = schema.problems(value, "workflow", lines, file)
     if isinstance(value, dict):
         said = {error.where for error in found}
@@ -46,7 +46,7 @@ def checked(
     if found:
         unique = {str(error): error for error in found}
         return {}, sorted(unique.values(), key=_line_of)
-    return rules.plan(default_name), []
+    return rules.plan(), []
 
 
 def _line_of(error: ColonyError) -> int:
@@ -87,7 +87,13 @@ class Rules:
     """What a schema cannot say, asked of all parts that have the right type."""
 
     def __init__(
-        self, value: Any, lines: dict[Path, int], source: str, file: str, read_file: Callable[[str], str | None]
+        self,
+        value: Any,
+        lines: dict[Path, int],
+        source: str,
+        file: str,
+        default_name: str,
+        read_file: Callable[[str], str | None],
     ) -> None:
         wrapped = isinstance(value, dict) and "workflow" in value
         self.prefix: Path = ("workflow",) if wrapped else ()
@@ -95,17 +101,16 @@ class Rules:
         self.lines = lines
         self.source = source.split("\n")
         self.file = file
+        self.default_name = default_name
         self.read_file = read_file
         self.found: list[ColonyError] = []
         self.schemas: dict[str, Any] = {}
         self.steps = self._steps("steps", ("name",), False)
         self.handlers = self._steps("error_handling", ("step", "name"), True)
-        self.by_name = {step.name: step for step in reversed(self.steps)}
-        self.depends = {
-            step.name: [name for name in dict.fromkeys(part(step.given, "depends_on", list)) if name in self.by_name]
-            for step in self.by_name.values()
-        }
-        self.depends = {step.name: self.depends[step.name] for step in self.steps}
+        self.by_name: dict[str, Step] = {}
+        for step in self.steps:
+            self.by_name.setdefault(step.name, step)
+        self.depends = {name: self._known(step.given.get("depends_on")) for name, step in self.by_name.items()}
 
     def _steps(self, key: str, names: tuple[str, ...], handles: bool) -> list[Step]:
         found = []
@@ -119,6 +124,11 @@ class Rules:
             elif handles and not any(each in given for each in names):
                 self.add("a step of error_handling has no 'step'", path, "add 'step: NAME'")
         return found
+
+    def _known(self, names: Any) -> list[str]:
+        """Of a depends_on, the names of steps that there are, each once."""
+        found = names if isinstance(names, list) else []
+        return list(dict.fromkeys(name for name in found if isinstance(name, str) and name in self.by_name))
 
     # ── places ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,6 +156,7 @@ class Rules:
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def problems(self) -> list[ColonyError]:
+        self._own_name()
         self._trigger()
         self._names()
         self._order()
@@ -158,6 +169,16 @@ class Rules:
         self._input()
         ReferenceRules(self).check()
         return self.found
+
+    def _own_name(self) -> None:
+        given = self.body.get("name")
+        if given is not None and not isinstance(given, str):
+            return
+        try:
+            text.check_name(self.default_name if given is None else given, "workflow")
+        except ColonyError as error:
+            fix = error.fix if given is not None else "rename the file, or add 'name:'"
+            self.add(error.what, (*self.prefix, "name"), fix)
 
     def _trigger(self) -> None:
         from colony_lib.store import schedule
@@ -264,6 +285,8 @@ class Rules:
             path = (*step.path, "env", name)
             if name.startswith("COLONY_"):
                 self.add(f"the variable '{escape(name)}' is Colony's own", path, "choose another name")
+            if name.endswith("\n"):
+                self.add(f"'{escape(name)}' is not the name of an environment variable", path)
             wrong = variables.fault(value) if isinstance(value, str) else None
             if wrong:
                 self.add(f"{escape(name)}: {wrong}", path, "write $$ for a dollar sign")
@@ -303,7 +326,7 @@ class Rules:
 
     # ── the plan ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def plan(self, default_name: str) -> Record:
+    def plan(self) -> Record:
         """The plan of a file in which nothing is wrong."""
         body = self.body
         names = dag.order(self.depends)
@@ -311,7 +334,7 @@ class Rules:
         trigger = body.get("trigger")
         return {
             "v": 1,
-            "name": body.get("name", default_name),
+            "name": body.get("name", self.default_name),
             "description": body.get("description", ""),
             "trigger": None
             if trigger is None

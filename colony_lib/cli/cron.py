@@ -1,0 +1,315 @@
+"""`colony cron`: the schedule triggers of workflows as lines of the user's crontab, and their next times."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from colony_lib.base.errors import FAILED, OK, USAGE, ColonyError, unknown
+from colony_lib.base.text import escape, plural
+from colony_lib.cli import args, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    import datetime
+    from typing import Any
+
+    Record = dict[str, Any]
+
+
+def main(argv: list[str]) -> int:
+    parser = args.Parser(
+        prog="colony cron",
+        summary="run workflows at the times of their schedules, by the user's crontab",
+        examples=[
+            "colony cron list",
+            "colony cron install --dry-run",
+            "colony cron install",
+            "colony cron next daily-etl -n 3",
+        ],
+        details="Colony keeps one marked block of lines per colony in the crontab; all other lines stay as they are.\n"
+        "What a run prints goes to .colony/logs/cron.log. Cron jobs have hardly any environment: put the\n"
+        "variables that agents need into the file that 'env_file' in colony.yml names.",
+    )
+    verbs = parser.commands()
+    _add_changes(verbs)
+    _add_views(verbs)
+    given = parser.parse_args(argv)
+    status: int = given.handler(given)
+    return status
+
+
+def _add_changes(verbs: Any) -> None:
+    install = verbs.add_parser(
+        "install",
+        prog="colony cron install",
+        summary="write the schedules into the crontab; prints the lines that are now there",
+        help="write the schedules into the crontab",
+        examples=["colony cron install --dry-run", "colony cron install", "colony cron install daily-etl"],
+    )
+    install.add_argument("name", metavar="NAME", nargs="?", help="only this workflow (default: all with a schedule)")
+    install.set_defaults(handler=_install)
+    remove = verbs.add_parser(
+        "remove",
+        prog="colony cron remove",
+        summary="take the schedules out of the crontab",
+        help="take the schedules out of the crontab",
+        examples=["colony cron remove --dry-run", "colony cron remove", "colony cron remove daily-etl"],
+    )
+    remove.add_argument("name", metavar="NAME", nargs="?", help="only this workflow (default: the whole block)")
+    remove.set_defaults(handler=_remove)
+    for verb in (install, remove):
+        verb.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+        args.add_lock_timeout(verb)
+
+
+def _add_views(verbs: Any) -> None:
+    lines = verbs.add_parser(
+        "list",
+        prog="colony cron list",
+        summary="print the crontab lines of the workflows, installed or not",
+        help="print the crontab lines, installed or not",
+        examples=["colony cron list", "colony cron list --json | jq -r 'select(.installed | not) | .workflow'"],
+    )
+    lines.add_argument("name", metavar="NAME", nargs="?", help="only this workflow")
+    args.add_json(lines)
+    lines.set_defaults(handler=_list)
+    times = verbs.add_parser(
+        "next",
+        prog="colony cron next",
+        summary="print the next times of the schedules, in their zones",
+        help="print the next times",
+        examples=["colony cron next", "colony cron next daily-etl -n 3"],
+    )
+    times.add_argument("name", metavar="NAME", nargs="?", help="only this workflow")
+    times.add_argument("-n", "--count", type=args.count, default=1, metavar="N", help="how many of each (default 1)")
+    args.add_json(times)
+    times.set_defaults(handler=_next)
+    due = verbs.add_parser(
+        "due",
+        prog="colony cron due",
+        summary="exit 0 if the workflow's schedule names this very minute, else 1",
+        help="tell by the exit status whether a workflow is due",
+        examples=["colony cron due daily-etl && colony workflow run daily-etl"],
+        details="For the crontab lines of workflows whose time zone is not the machine's: cron knows one zone only.",
+    )
+    due.add_argument("name", metavar="NAME", help="the workflow")
+    due.set_defaults(handler=_due)
+
+
+# ── what is scheduled ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _plans(name: str | None) -> list[Record]:
+    """The plans with a schedule, or the named one, which must have one. ColonyError when a file is wrong: it
+    might have a schedule."""
+    from colony_lib.store import workflow
+
+    if name is not None:
+        plan = workflow.load(name)
+        if not _scheduled(plan):
+            raise ColonyError(
+                f"workflow '{escape(name)}' has no schedule",
+                where=plan["file"],
+                fix='write trigger: {type: schedule, cron: "0 2 * * *"}',
+                code=USAGE,
+            )
+        return [plan]
+    return [plan for plan in map(workflow.load, workflow.files()) if _scheduled(plan)]
+
+
+def _scheduled(plan: Record) -> bool:
+    return plan["trigger"] is not None and plan["trigger"]["type"] == "schedule"
+
+
+def _line(plan: Record) -> bytes:
+    from colony_lib.store import crontab, paths
+
+    return crontab.line(plan, paths.root(), _python(), _executables())
+
+
+def _python() -> str:
+    if not os.path.isabs(sys.executable or ""):
+        raise ColonyError("the path of this Python is not known", fix="call Colony by an absolute path", code=FAILED)
+    return sys.executable
+
+
+def _executables() -> str:
+    """The folder of colony-workflow: that of this command, else of the checkout or the environment."""
+    own = os.path.abspath(sys.argv[0])
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for folder in (
+        os.path.dirname(own),
+        os.path.dirname(os.path.realpath(own)),
+        os.path.join(package, "bin"),
+        os.path.dirname(sys.executable),
+    ):
+        if os.path.isfile(os.path.join(folder, "colony-workflow")):
+            return folder
+    raise ColonyError("colony-workflow is not beside this command", fix="install Colony again", code=FAILED)
+
+
+# ── install, remove ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _install(given: argparse.Namespace) -> int:
+    from colony_lib.base import files
+    from colony_lib.store import config, crontab, paths, schedule, workflow
+
+    root = paths.root()
+    settings = config.load()
+    plans = _plans(given.name)
+    for plan in plans:
+        workflow.check_against_config(plan, settings)
+    lines = {plan["name"]: _line(plan) for plan in plans}
+    if any(b"colony-cron" in line for line in lines.values()):
+        schedule.need_cronsim()
+    files.make_dirs(paths.logs_folder())
+    with crontab.lock():
+        old = crontab.read()
+        there = crontab.entries(old, root)
+        wanted = {**there, **lines} if given.name is not None else lines
+        new = crontab.changed(old, root, wanted)
+        if _dry(given, old, new):
+            return OK
+        if new != old:
+            crontab.write(new)
+            if crontab.entries(crontab.read(), root) != wanted:
+                raise ColonyError("'crontab' took the new table and does not show it", fix="see 'crontab -l'")
+    for name in sorted(wanted):
+        print(os.fsdecode(wanted[name]))
+    for warning in [*crontab.warnings(new, root), *(text for plan in plans for text in workflow.warnings(plan))]:
+        show.warn(warning)
+    show.note(_summary("installed" if new != old else "already there", wanted) if wanted else _nothing(there))
+    return OK
+
+
+def _summary(what: str, entries: Any) -> str:
+    return f"{what}: {plural(len(entries), 'workflow')}; 'colony cron next' shows when"
+
+
+def _nothing(there: Any) -> str:
+    return "no workflow has a schedule" + ("; the old lines are gone" if there else "")
+
+
+def _remove(given: argparse.Namespace) -> int:
+    from colony_lib.store import crontab, paths
+
+    root = paths.root()
+    with crontab.lock():
+        old = crontab.read()
+        there = crontab.entries(old, root)
+        if given.name is not None and given.name not in there:
+            raise unknown("workflow in the crontab", escape(given.name), there)
+        left = {name: line for name, line in there.items() if given.name not in (None, name)}
+        new = crontab.changed(old, root, left)
+        if _dry(given, old, new):
+            return OK
+        if new != old:
+            crontab.write(new)
+    gone = len(there) - len(left)
+    show.note(f"removed: {plural(gone, 'workflow')}" if new != old else "nothing of this colony is in the crontab")
+    return OK
+
+
+def _dry(given: argparse.Namespace, old: bytes, new: bytes) -> bool:
+    """For --dry-run: show the difference."""
+    if given.dry_run:
+        import difflib
+
+        before, after = (data.decode("utf-8", "backslashreplace").split("\n")[:-1] for data in (old, new))
+        for line in difflib.unified_diff(before, after, "crontab now", "crontab then", lineterm=""):
+            print(escape(line))
+        if old == new:
+            show.note("nothing would change")
+    return bool(given.dry_run)
+
+
+# ── list, next, due ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _list(given: argparse.Namespace) -> int:
+    plans = _plans(given.name)
+    there = _installed() if given.json else None
+    if not plans:
+        show.note("no workflow has a schedule")
+    for plan in plans:
+        line = _line(plan)
+        if given.json:
+            found = there.get(plan["name"]) if there is not None else None
+            show.record(
+                {
+                    "workflow": plan["name"],
+                    "cron": plan["trigger"]["cron"],
+                    "timezone": plan["trigger"]["timezone"],
+                    "line": os.fsdecode(line),
+                    "installed": None if there is None else found is not None,
+                    "current": None if found is None else found == line,
+                }
+            )
+        else:
+            print(os.fsdecode(line))
+    return OK
+
+
+def _installed() -> dict[str, bytes] | None:
+    """The entries of this colony's block; None, and a warning, where there is no crontab that could be asked."""
+    from colony_lib.store import crontab, paths
+
+    try:
+        return crontab.entries(crontab.read(), paths.root())
+    except ColonyError as error:
+        show.warn(str(error))
+        return None
+
+
+def _now() -> datetime.datetime:
+    import datetime
+
+    from colony_lib.base import clock
+
+    return datetime.datetime.fromtimestamp(clock.epoch(), datetime.UTC)
+
+
+def _next(given: argparse.Namespace) -> int:
+    from colony_lib.base import clock
+    from colony_lib.base.text import show_duration
+    from colony_lib.store import schedule
+
+    now = _now()
+    rows = []
+    for plan in _plans(given.name):
+        zone = schedule.zone(plan["trigger"]["timezone"])
+        for time in schedule.next_times(plan["trigger"]["cron"], zone, now, given.count):
+            rows.append((time.timestamp(), plan["name"], time, schedule.zone_name(zone)))
+    rows.sort(key=lambda row: row[:2])
+    if not rows and not given.json:
+        show.note("no workflow has a schedule")
+    elif given.json:
+        for moment, name, time, zone_name in rows:
+            record = {"workflow": name, "next": clock.stamp(moment), "local": time.isoformat(), "timezone": zone_name}
+            show.record(record)
+    else:
+        wait = now.timestamp()
+        show.table(
+            [
+                {
+                    "workflow": name,
+                    "next": time.isoformat(" ", "minutes"),
+                    "timezone": zone_name,
+                    "in": show_duration(moment - wait),
+                }
+                for moment, name, time, zone_name in rows
+            ],
+            ["workflow", "next", "timezone", "in"],
+        )
+    return OK
+
+
+def _due(given: argparse.Namespace) -> int:
+    from colony_lib.store import schedule
+
+    (plan,) = _plans(given.name)
+    trigger = plan["trigger"]
+    return OK if schedule.is_due(trigger["cron"], schedule.zone(trigger["timezone"]), _now()) else FAILED
