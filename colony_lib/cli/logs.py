@@ -149,9 +149,11 @@ def _matcher(pattern: str, ignore_case: bool) -> Callable[[str], bool]:
     processor time sees that the search stands at the same line as at its last look, and ends it."""
     import re
     import signal
+    import warnings
 
     if len(pattern) > PATTERN_LIMIT:
         raise ColonyError(f"the pattern is longer than {PATTERN_LIMIT} characters", code=USAGE)
+    warnings.simplefilter("ignore")  # what a later Python may read otherwise is no concern of one search
     try:
         search = re.compile(pattern, re.IGNORECASE if ignore_case else 0).search
     except (re.error, OverflowError, RecursionError) as error:

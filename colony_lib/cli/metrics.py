@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 
 def _record_arguments(parser: args.Parser) -> None:
     # argparse takes -1e5 for an option, and -5 not.
-    parser._negative_number_matcher = re.compile(r"-(?:\d|\.\d)")
+    parser._negative_number_matcher = re.compile(r"-[\d.in]")
     parser.add_argument("name", metavar="NAME", help="letters, digits, '.', '_' and '-'; the last word tells the unit")
     parser.add_argument(
         "value", metavar="VALUE", help="a number; '-' reads standard input, a number or JSON point a line"
@@ -264,7 +264,7 @@ def _check_arguments(parser: args.Parser) -> None:
     meaning = "one of < <= > >= == != and a number, quoted: '< 0.95'"
     parser.add_argument("condition", metavar="CONDITION", nargs="+", help=meaning)
     meaning = f"what is compared: {', '.join(AGGREGATES)} (default latest)"
-    parser.add_argument("--aggregate", choices=AGGREGATES, default="latest", metavar="A", help=meaning)
+    parser.add_argument("--aggregate", choices=AGGREGATES, default="latest", metavar="AGGREGATE", help=meaning)
     _window_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing, only exit 0 or 1")
     args.add_json(parser)
