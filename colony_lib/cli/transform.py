@@ -79,7 +79,8 @@ def main(argv: list[str]) -> int:
 
 def is_file(word: str) -> bool:
     """Whether a word on the command line means a file rather than a dataset."""
-    return "/" in word or os.path.exists(word) or word.endswith((".json", ".ndjson", ".jsonl", ".csv", ".tsv", ".gz"))
+    data = (".json", ".ndjson", ".jsonl", ".csv", ".tsv", ".gz")
+    return "/" in word or word.endswith(data) or os.path.exists(word)
 
 
 def run(pipeline: Pipeline, words: list[str], paths: list[str], args: Any) -> Day:

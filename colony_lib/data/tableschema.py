@@ -18,7 +18,7 @@ from colony_lib.data import constraints, fieldtypes, table, times
 from colony_lib.data.fieldtypes import TYPES
 
 _OPTIONS = ("decimalChar", "groupChar", "bareNumber", "trueValues", "falseValues", "delimiter", "itemType")
-_KNOWN = ("fields", "primaryKey", "foreignKeys", "uniqueKeys", "missingValues")
+_KNOWN = ("fields", "fieldsMatch", "primaryKey", "foreignKeys", "uniqueKeys", "missingValues")
 
 
 class Problem:
@@ -43,7 +43,11 @@ class Problem:
 
     def reason(self, row: int, value: Any) -> str:
         """'dep_delay: "abc" is not a number', of the row at that position."""
-        return f"{self.column}: {shown(value)} {self.special.get(row) or self.say(value)}"
+        return f"{self.column}: {self.words(row, value)}"
+
+    def words(self, row: int, value: Any) -> str:
+        """'"abc" is not a number'."""
+        return f"{shown(value)} {self.special.get(row) or self.say(value)}"
 
 
 def shown(value: Any) -> str:
@@ -94,7 +98,7 @@ class ForeignKey:
 class Schema:
     """Fields in order, keys, and the texts that stand for a missing value."""
 
-    __slots__ = ("fields", "foreign_keys", "missing", "primary_key", "unique_keys", "where")
+    __slots__ = ("fields", "fields_match", "foreign_keys", "missing", "primary_key", "unique_keys", "where")
 
     def __init__(self, fields: list[Field] | None = None, where: str | None = None) -> None:
         self.fields = {field.name: field for field in fields or []}
@@ -102,6 +106,7 @@ class Schema:
         self.unique_keys: list[list[str]] = []
         self.foreign_keys: list[ForeignKey] = []
         self.missing: list[str] = [""]
+        self.fields_match: str | None = None
         self.where = where
 
     def required(self) -> list[str]:
@@ -112,7 +117,7 @@ class Schema:
         """The same schema for data in our own form: ISO dates, JSON numbers, nulls that are null."""
         copy = Schema(where=self.where)
         copy.primary_key, copy.unique_keys, copy.foreign_keys = self.primary_key, self.unique_keys, self.foreign_keys
-        copy.missing = []
+        copy.missing, copy.fields_match = [], self.fields_match
         for field in self.fields.values():
             own = Field(
                 field.name,
@@ -147,6 +152,9 @@ def read(descriptor: Mapping[str, Any] | None, *, where: Callable[..., str | Non
             raise ColonyError(f"two fields are named '{escape(field.name)}'", where=place("fields", number), code=USAGE)
         schema.fields[field.name] = field
     schema.missing = _missing(descriptor.get("missingValues", [""]))
+    match = descriptor.get("fieldsMatch")
+    match = match[0] if isinstance(match, list) and match else match  # the standard writes a list of one
+    schema.fields_match = str(match) if match else None
     schema.primary_key = _key(schema, descriptor.get("primaryKey"), place("primaryKey"))
     schema.unique_keys = [_key(schema, key, place("uniqueKeys")) for key in descriptor.get("uniqueKeys") or []]
     for number, given in enumerate(descriptor.get("foreignKeys") or []):

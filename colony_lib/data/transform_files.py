@@ -248,12 +248,12 @@ def describe(pipeline: Pipeline, name: str) -> dict[str, Any]:
     return pipeline.dataset(name)  # raises, with the nearest names
 
 
-def selected(pipeline: Pipeline) -> list[str]:
-    """All datasets of the pipeline file; where it has none, its sources."""
+def selected(pipeline: Pipeline, tool: str = "transform") -> list[str]:
+    """All datasets of the pipeline file; where it has none, its sources. ColonyError (USAGE) where there are none."""
     names = pipeline.names("datasets") or pipeline.names("sources")
     if not names:
         what = f"'{pipeline.file}' has no datasets" if pipeline.given else f"there is no {pipeline.file} here"
-        raise ColonyError(what, fix="name a file: colony transform FILE", code=USAGE)
+        raise ColonyError(what, fix=f"name a file: colony {tool} FILE", code=USAGE)
     return names
 
 

@@ -1,0 +1,47 @@
+"""The check `completeness`: the share of cells that are not null."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from colony_lib.base.text import escape
+from colony_lib.data.checks.registry import Subject, finding, percent
+
+
+def counted(subject: Subject) -> list[str]:
+    """The columns that count: those named by the threshold's `columns`, else the schema's that are in the data, else
+    all; less its `except`."""
+    there = [str(name) for name in subject.raw.columns]
+    only = subject.expectations.option("completeness", "columns")
+    names = only or [name for name in there if name in subject.schema.fields] or there
+    exempt = subject.expectations.option("completeness", "except") or []
+    return [name for name in names if name not in exempt and name in there]
+
+
+def shares(subject: Subject) -> pd.Series:
+    """{column: share of its cells that are not null}, the least complete first."""
+    names = counted(subject)
+    found = pd.Series({name: float(subject.raw[name].notna().mean()) for name in names}, dtype=float)
+    return found.sort_values(kind="stable")
+
+
+def value_of(subject: Subject) -> float:
+    """The share of cells that are not null; 0 where there are none at all."""
+    if not len(subject):
+        return 0.0
+    found = shares(subject)
+    return round(float(found.mean()), 6) if len(found) else 0.0
+
+
+def completeness(subject: Subject) -> list[dict[str, Any]]:
+    """Without records there is nothing to judge (see record_count)."""
+    limits = subject.expectations.limits("completeness", fail=0.95)
+    if not len(subject):
+        limit = limits.warn if limits.warn is not None else limits.fail
+        return [finding("completeness", (True, "fail", limit), None, "there are no records")]
+    value = value_of(subject)
+    gaps = [f"{escape(name)} {percent(full)}" for name, full in shares(subject).items() if full < 1]
+    message = f"{percent(value)} of the cells are filled" + (f"; least of all {', '.join(gaps[:3])}" if gaps else "")
+    return [finding("completeness", limits.at_least(value), value, message)]
