@@ -71,7 +71,7 @@ def _parser() -> args.Parser:
     add("agents", metavar="AGENT", nargs="*", help="only these agents' lines (default all)")
     add(
         "--level",
-        metavar="L",
+        metavar="LEVEL",
         type=_level,
         choices=LEVELS,
         default="debug",
