@@ -33,16 +33,20 @@ def recipients() -> list[str]:
     return [*(agent["id"] for agent in config.load()["agents"]), ALL, USER]
 
 
-def send(to: str, text: str, *, sender: str | None = None) -> dict[str, Any]:
+def send(to: str, text: str, *, sender: str | None = None, message_id: str | None = None) -> dict[str, Any]:
     """Send a text to an agent, 'all' or 'user'; on the disk when this returns. The sender is the agent whose step
-    this is, else 'user'. ColonyError: FAILED with the nearest names for an unknown agent, USAGE for no text."""
+    this is, else 'user'. With a `message_id` that was sent before nothing is sent, and that message returned.
+    ColonyError: FAILED with the nearest names for an unknown agent, USAGE for no text."""
     if not text.strip():
         raise ColonyError("the message is empty", code=USAGE)
     if to not in (ALL, USER) and to not in (known := recipients()):
         raise unknown("agent", check_name(to, "agent"), known)
     more = {} if sender is None else {"by": sender}
+    if message_id is not None:
+        more["id"] = message_id
     with journal.changing(paths.messages(), paths.lock("messages"), _check, "the messages") as log:
-        return _shown(log.add(to=to, text=text, **more))
+        sent = next((event for event in log.events if event["id"] == message_id), None)
+        return _shown(sent or log.add(to=to, text=text, **more))
 
 
 def everything(to: str | None = None, problems: list[Problem] | None = None) -> list[dict[str, Any]]:
