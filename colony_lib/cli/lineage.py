@@ -1,0 +1,144 @@
+"""`colony lineage`: where a dataset's rows came from, or what the steps of a run read and wrote."""
+
+from __future__ import annotations
+
+from colony_lib.base.errors import FAILED, OK, ColonyError, unknown
+from colony_lib.base.text import escape
+from colony_lib.cli import args, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from colony_lib.base.jsonl import Problem
+
+DETAILS = """\
+The data tools write OpenLineage run events to .colony/lineage/, a file a month. Of a dataset that was loaded this
+prints where the rows in the warehouse came from, else what is known so far. --json prints one object for a
+DATASET (or its table), one a line for all of them, and a RUN's events, one a line.
+"""
+
+
+def main(argv: list[str]) -> int:
+    parser = args.Parser(
+        "colony lineage",
+        "show where a dataset's rows came from",
+        [
+            "colony lineage",
+            "colony lineage flights --date 2013-02-08",
+            "colony lineage flights --json | jq .transformations",
+            "colony lineage latest",
+        ],
+        DETAILS,
+    )
+    parser.add_argument(
+        "what", metavar="DATASET|RUN", nargs="?", help="a dataset, its table, or a run (id or 'latest')"
+    )
+    parser.add_argument("--date", metavar="D", type=args.date, help="of this date only (default: the newest)")
+    args.add_json(parser)
+    given = parser.parse_args(argv)
+
+    from colony_lib.store import lineage
+
+    problems: list[Problem] = []
+    found = list(lineage.events(problems))
+    known = lineage.provenances(found)
+    try:
+        if given.what is None:
+            return _all(known, given)
+        mine = {
+            key: entry for key, entry in known.items() if given.what in (entry["dataset"], entry["warehouse_table"])
+        }
+        if mine:
+            return _one(mine, given)
+        return _run(found, known, given)
+    finally:
+        show.problems(problems, "lineage")
+
+
+def _of_date(known: dict[tuple[str, str], dict[str, Any]], date: str | None) -> list[dict[str, Any]]:
+    return [entry for key, entry in sorted(known.items()) if date is None or entry["date"] == date]
+
+
+def _all(known: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
+    """Each dataset's newest date, or all of the date that was asked for."""
+    newest = {entry["dataset"]: entry for entry in _of_date(known, given.date)}
+    if given.json:
+        show.records(newest.values())
+    else:
+        show.table(
+            newest.values(),
+            ["dataset", "date", "source", "fetch_time", "validation_passed", "load_time", "warehouse_table"],
+        )
+    return OK
+
+
+def _one(mine: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
+    entries = _of_date(mine, given.date)
+    if not entries:
+        dates = sorted({entry["date"] for entry in mine.values()})
+        raise ColonyError(
+            f"nothing is known of '{escape(given.what)}' of {given.date}", fix=f"its dates are {', '.join(dates[-6:])}"
+        )
+    entry = max(entries, key=lambda one: (one["date"], one.get("load_time") or ""))
+    if given.json:
+        show.record(entry)
+        return OK
+    _describe(entry)
+    return OK
+
+
+def _describe(entry: dict[str, Any]) -> None:
+    steps = entry["transformations"] or []
+    shown = {key: value for key, value in entry.items() if key != "transformations"}
+    wide = max(map(len, shown))
+    for key, value in shown.items():
+        print(f"{key:{wide}}  {show.cell(value)}")
+    print(f"{'transformations':{wide}}  {len(steps) if steps else '-'}")
+    if steps:
+        rows = [{**step, "what": _detail(step)} for step in steps if isinstance(step, dict)]
+        show.table(rows, [("type", "TRANSFORMATION"), ("rows_affected", "ROWS AFFECTED"), "what"])
+
+
+def _detail(step: dict[str, Any]) -> str:
+    """What else a transformation says of itself, as 'key=value'."""
+    more = {key: value for key, value in step.items() if key not in ("type", "rows_affected")}
+    return " ".join(f"{key}={show.cell(value)}" for key, value in more.items())
+
+
+def _run(found: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
+    from colony_lib.store import lineage, runs
+
+    try:
+        run_id = runs.find(given.what)
+    except ColonyError as error:
+        if error.code != FAILED or given.what == "latest":
+            raise
+        names = {name for entry in known.values() for name in (entry["dataset"], entry["warehouse_table"]) if name}
+        raise unknown("dataset or run", escape(given.what), names) from None
+    events = [
+        event
+        for event in found
+        if lineage.run_facet(event, "colony_run").get("run_id") == run_id
+        and (given.date is None or given.date in str(lineage.run_facet(event, "nominalTime").get("nominalStartTime")))
+    ]
+    if given.json:
+        show.records(events)
+        return OK
+    rows = [
+        {
+            "time": event.get("eventTime"),
+            "job": event["job"].get("name"),
+            "event": event.get("eventType"),
+            "inputs": _names(event, "inputs"),
+            "outputs": _names(event, "outputs"),
+        }
+        for event in events
+        if event.get("eventType") != "START"
+    ]
+    show.table(rows, ["time", "job", "event", "inputs", "outputs"])
+    return OK
+
+
+def _names(event: dict[str, Any], side: str) -> list[str]:
+    return [str(one.get("name")) for one in event.get(side) or [] if isinstance(one, dict)]

@@ -1,0 +1,106 @@
+"""`colony report`: a day's report in Markdown and JSON, its metrics and its alerts."""
+
+from __future__ import annotations
+
+from colony_lib.base.errors import OK
+from colony_lib.cli import args, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from colony_lib.data.pipeline import Pipeline
+
+DETAILS = """\
+Reads what the other data tools left for the date, the run's record and its logs, and writes reports/daily_DATE.md and
+metrics/daily_DATE.json. What is missing is said to be missing. Alerts of pipeline.yml that hold are broadcast, once for
+each run. Figures are recorded as the metrics pipeline_records_processed, pipeline_duration_seconds,
+pipeline_error_count and data_quality_score.
+
+exit status: 0 the report is written, whatever it says; 1 nothing at all is known of the date
+"""
+
+
+def main(argv: list[str]) -> int:
+    parser = args.Parser(
+        "colony report",
+        "write the report of a day",
+        [
+            "colony report --date 2013-02-08",
+            "colony report --date 2013-02-08 --run latest",
+            "colony report --json | jq .quality_score",
+        ],
+        DETAILS,
+    )
+    parser.add_argument("--date", metavar="D", type=args.date, help="the date that the data is of, YYYY-MM-DD")
+    parser.add_argument("--run", metavar="RUN", help="the run to report on (default: the one that made the files)")
+    parser.add_argument("--pipeline", metavar="FILE", help="the pipeline file (default: pipeline.yml)")
+    args.add_lock_timeout(parser)
+    args.add_json(parser)
+    given = parser.parse_args(argv)
+
+    from colony_lib.data import pipeline as pipelines
+    from colony_lib.data import report_alerts
+
+    pipeline = pipelines.load(given.pipeline)
+    date = pipelines.logical_date(given.date)
+    alerts = report_alerts.check(pipeline)
+    if pipeline.in_colony():
+        from colony_lib.store import lineage
+
+        with lineage.recording("report", date) as run:
+            report = _make(pipeline, date, given.run, alerts)
+            sides = [
+                (run.inputs, [one["report"] for part in ("transform", "validation") for one in report[part].values()]),
+                (run.outputs, list(report["files"].values())),
+            ]
+            for side, files in sides:
+                side += [lineage.dataset(file) for file in files]
+    else:
+        report = _make(pipeline, date, given.run, alerts)
+    _print(report, given)
+    return OK
+
+
+def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[str, Any]:
+    from colony_lib.base import files
+    from colony_lib.data import report as reports
+    from colony_lib.data import report_alerts, report_markdown, summary
+
+    report = reports.make(pipeline, date, run)
+    report["alerts"] = report_alerts.judge(report, alerts)
+    report_alerts.send(report, report["alerts"], in_colony=pipeline.in_colony())
+    files.write_text(pipeline.path("report", date=date), report_markdown.render(report))
+    files.write_json(pipeline.path("daily", date=date), report)
+    if pipeline.in_colony():
+        report_alerts.measure(report)
+        for alert in report["alerts"]:
+            if alert["holds"]:
+                said = f"{alert['figure']} is {alert['value']:g}, {alert['condition']}"
+                summary.log("report", "warn", f"alert for {date}: {said}")
+        summary.log("report", "info", f"report of {date}: {report['files']['markdown']}")
+    return report
+
+
+def _print(report: dict[str, Any], given: Any) -> None:
+    from colony_lib.base.text import show_duration
+    from colony_lib.data import summary
+
+    for one in report["missing"]:
+        show.warn(f"missing: {one}", "report")
+    shown = {
+        "records processed": report["records_processed"],
+        "quality": None if report["status"] is None else f"{report['status']}, score {report['quality_score']:.4f}",
+        "errors": report["error_count"],
+        "processing time": show_duration(report["duration_seconds"]),
+    }
+    lines = [report["files"]["markdown"]]
+    lines += [f"{name}: {'not known' if value in (None, '-') else _shown(value)}" for name, value in shown.items()]
+    for alert in report["alerts"]:
+        if alert["holds"]:
+            lines.append(f"alert: {alert['figure']} is {alert['value']:g}, {alert['condition']}")
+    summary.emit(report, lines, json=given.json)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

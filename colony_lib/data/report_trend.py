@@ -1,0 +1,61 @@
+"""The day beside earlier days: reads their metrics/daily_DATE.json."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from typing import Any
+
+from colony_lib.base import files
+from colony_lib.base.errors import ColonyError
+from colony_lib.data.pipeline import Pipeline
+
+FIGURES = ("records_processed", "records_rejected", "quality_score", "error_count", "duration_seconds")
+DAYS = 28  # earlier days that the median is of
+SHOWN = 6  # earlier days in the report
+_NAME = re.compile(r"daily_(\d{4}-\d{2}-\d{2})\.json\Z")
+
+
+def gather(pipeline: Pipeline, date: str, today: dict[str, Any]) -> dict[str, Any]:
+    """{days: [{date, figures…}] the last earlier ones, oldest first, previous: the day before this one in them,
+    median: {figure: …} of up to 28, change: {figure: today less previous}}; `days` is [] for the first day."""
+    earlier = _earlier(pipeline, date)
+    if not earlier:
+        return {"days": [], "previous": None, "median": {}, "change": {}, "count": 0}
+    previous = earlier[-1]
+    return {
+        "days": earlier[-SHOWN:],
+        "previous": previous["date"],
+        "median": {figure: _median([day[figure] for day in earlier]) for figure in FIGURES},
+        "change": {figure: _less(today[figure], previous[figure]) for figure in FIGURES},
+        "count": len(earlier),
+    }
+
+
+def _earlier(pipeline: Pipeline, date: str) -> list[dict[str, Any]]:
+    folder = pipeline.folder("metrics")
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    dates = [match[1] for name in names if (match := _NAME.match(name)) and match[1] < date]
+    found = []
+    for day in dates[-DAYS:]:
+        try:
+            value = files.read_json(os.path.join(folder, f"daily_{day}.json"), None)
+        except ColonyError:
+            continue  # a damaged file of another day must not stop this one's report
+        if isinstance(value, dict):
+            figures = {figure: value.get(figure) for figure in FIGURES}
+            found.append({"date": day, **{k: v if isinstance(v, int | float) else None for k, v in figures.items()}})
+    return found
+
+
+def _median(values: list[Any]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(statistics.median(known)), 6) if known else None
+
+
+def _less(one: Any, other: Any) -> float | None:
+    return None if one is None or other is None else round(one - other, 6)
