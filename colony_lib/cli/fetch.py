@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from colony_lib.data.fetch import Outcome
+    from colony_lib.data.outcomes import Outcome
     from colony_lib.data.pipeline import Pipeline
 
 DETAILS = """\
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     fetch = Fetch(pipeline, given.sources, date, given.since)
     if given.dry_run:
         return _plan(fetch.plan(), given)
-    return _report(pipeline, date, fetch.run(), given)
+    return _report(date, fetch.run(), given)
 
 
 def _mark(text: str) -> str:
@@ -101,16 +101,16 @@ def _plan(plan: list[dict[str, Any]], given: Any) -> int:
     return OK
 
 
-def _report(pipeline: Pipeline, date: str, outcomes: list[Outcome], given: Any) -> int:
+def _report(date: str, found: list[Outcome], given: Any) -> int:
     from colony_lib.base import files
-    from colony_lib.data import fetch, summary
+    from colony_lib.data import outcomes, summary
 
     summary.emit(
-        fetch.summarise(pipeline, date, outcomes),
-        [fetch.line(outcome) for outcome in outcomes if outcome.error is None],
+        outcomes.summarise(date, found),
+        [outcomes.line(outcome) for outcome in found if outcome.error is None],
         json=given.json,
     )
-    for outcome in outcomes:
+    for outcome in found:
         figures, error = outcome.figures, outcome.error
         for text in figures["notes"]:
             show.warn(files.redacted(f"source '{outcome.name}': {text}"), "fetch")
@@ -120,4 +120,4 @@ def _report(pipeline: Pipeline, date: str, outcomes: list[Outcome], given: Any) 
         if error is not None:
             what = files.redacted(f"source '{outcome.name}': {error}") + (f"; kept in {kept}" if kept else "")
             complain("fetch", ColonyError(what, code=error.code))
-    return fetch.code(outcomes)
+    return outcomes.code(found)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
 from colony_lib.base import clock, files, jsontext
-from colony_lib.base.errors import BUSY, FAILED, OK, USAGE, ColonyError
-from colony_lib.base.text import plural, show_duration
-from colony_lib.data import envelope, quarantine, sources, summary
+from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
+from colony_lib.base.text import plural
+from colony_lib.data import envelope, quarantine, sources
 from colony_lib.data.collect import Collected
+from colony_lib.data.outcomes import Outcome, record
 from colony_lib.data.quarantine import Unreadable
 
 TYPE_CHECKING = False
@@ -22,19 +22,7 @@ if TYPE_CHECKING:
     from colony_lib.data.sources import Request, Source
 
 PARALLEL = 8
-DOCUMENT = "fetch_results"
 LOADED = "load_metadata"
-
-
-class Outcome:
-    """How the fetch of one source ended: `figures` for the summary, and `error` unless it is complete."""
-
-    __slots__ = ("error", "figures", "name")
-
-    def __init__(self, name: str, figures: dict[str, Any], error: ColonyError | None = None) -> None:
-        self.name = name
-        self.figures = figures
-        self.error = error
 
 
 class Fetch:
@@ -89,7 +77,12 @@ class Fetch:
 
         with lineage.recording("fetch", self.date) as run:
             outcomes = self._all()
-            _record(self, outcomes, run)
+            record(
+                self.pipeline,
+                self.date,
+                [(source.origin, outcomes[at]) for at, (_, source) in enumerate(self.jobs)],
+                run,
+            )
         return outcomes
 
     def _all(self) -> list[Outcome]:
@@ -118,7 +111,7 @@ class Fetch:
                 thread.join()
         except BaseException:
             self.stop.set()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 2
             for thread in threads:
                 if thread.ident is not None:
                     thread.join(max(0.0, deadline - time.monotonic()))
@@ -144,8 +137,10 @@ def watermark(pipeline: Pipeline, name: str) -> str | None:
         for dataset in pipeline.names("datasets")
         if (entry := pipeline.dataset(dataset)).get("source", dataset) == name and "load" in entry
     ]
-    marks = [(tables.get(table) or {}).get("watermark") for table in wanted]
-    return min(map(str, marks)) if marks and None not in marks else None
+    marks: list[Any] = [(tables.get(table) or {}).get("watermark") for table in wanted]
+    if not marks or None in marks:
+        return None
+    return str(min(marks) if all(isinstance(mark, (int, float)) for mark in marks) else min(map(str, marks)))
 
 
 def _one(request: Request, source: Source) -> Outcome:
@@ -174,7 +169,8 @@ def _one(request: Request, source: Source) -> Outcome:
     except Stopped:
         error = ColonyError("interrupted", code=BUSY)
     except OSError as problem:
-        error = ColonyError(f"{problem.strerror or problem}", code=FAILED)
+        where = f" '{problem.filename}'" if problem.filename else ""
+        error = ColonyError(f"{problem.strerror or problem}{where}", code=FAILED)
     finally:
         collected.close()
     figures = _figures(request, collected, fetch_time, time.monotonic() - started)
@@ -253,98 +249,3 @@ def _figures(request: Request, collected: Collected, fetch_time: str, seconds: f
         "seconds": round(seconds, 3),
         "notes": tally.notes,
     }
-
-
-def _record(fetch: Fetch, outcomes: list[Outcome], run: Any) -> None:
-    """Tell the colony, when there is one: the state document, lineage, metrics and log lines."""
-    from colony_lib.store import documents, lineage
-
-    keys = ("filepath", "records", "date", "fetch_time", "pages", "retries", "quarantined", "duplicates")
-    complete = [outcome for outcome in outcomes if outcome.error is None]
-    if complete:
-        new = [(outcome.name, {key: outcome.figures[key] for key in keys}) for outcome in complete]
-        documents.change(DOCUMENT, [(_pointer(name), "=", value) for name, value in new])
-    for outcome, (_, source) in zip(outcomes, fetch.jobs, strict=True):
-        figures = outcome.figures
-        run.inputs.append(_input(source.origin))
-        if outcome.error is None:
-            statistics = {
-                "rowCount": figures["records"],
-                "size": os.path.getsize(os.path.join(fetch.pipeline.root, figures["filepath"])),
-            }
-            run.outputs.append(lineage.dataset(figures["filepath"], outputStatistics=statistics))
-            run.provenance.append(
-                {
-                    "dataset": outcome.name,
-                    "source": outcome.name,
-                    **{k: figures[k] for k in ("date", "fetch_time", "records")},
-                }
-            )
-        summary.log("fetch", *_said(outcome))
-        labels = {"source": outcome.name, "date": fetch.date}
-        measured = {"pipeline_records_fetched": figures["records"], "pipeline_fetch_seconds": figures["seconds"]}
-        summary.measure(measured if outcome.error is None else {"pipeline_fetch_failures": 1}, labels)
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    if failed:
-        run.failed = "; ".join(f"source '{outcome.name}': {outcome.figures['error']}" for outcome in failed)
-
-
-def _input(origin: str) -> dict[str, Any]:
-    from urllib.parse import urlsplit
-
-    from colony_lib.store import lineage
-
-    parts = urlsplit(origin)
-    if parts.scheme in ("http", "https"):
-        return lineage.dataset(parts.path or "/", f"{parts.scheme}://{parts.netloc}")
-    return lineage.dataset(origin)
-
-
-def _pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def _said(outcome: Outcome) -> tuple[str, str]:
-    """(level, text) of the log line."""
-    if outcome.error is not None:
-        return "error", f"source '{outcome.name}': {outcome.figures['error']}"
-    warn = outcome.figures["quarantined"] or outcome.figures["conflicts"]
-    return "warn" if warn else "info", line(outcome)
-
-
-def line(outcome: Outcome) -> str:
-    """The outcome in one line for people."""
-    figures = outcome.figures
-    if outcome.error is not None:
-        return f"{outcome.name}: {figures['status']}"
-    text = f"{outcome.name}: {plural(figures['records'], 'record')} in {show_duration(figures['seconds'])}"
-    parts = [plural(figures["pages"], "page")] if figures["pages"] > 1 else []
-    if figures["retries"]:
-        parts.append(f"{figures['retries']} tried again")
-    if figures["waits"]:
-        parts.append(f"waited {show_duration(figures['waited_seconds'])} for the rate limit")
-    if figures["duplicates"]:
-        parts.append(f"{plural(figures['duplicates'], 'duplicate')} dropped")
-    if figures["conflicts"]:
-        parts.append(f"{figures['conflicts']:,} with a key that was there before")
-    if figures["quarantined"]:
-        parts.append(f"{figures['quarantined']:,} unreadable, in quarantine")
-    return text + (f" ({', '.join(parts)})" if parts else "") + f" → {figures['filepath']}"
-
-
-def summarise(pipeline: Pipeline, date: str, outcomes: list[Outcome]) -> dict[str, Any]:
-    """The summary of a fetch, as schemas/fetch-summary.schema.json has it."""
-    complete = [outcome for outcome in outcomes if outcome.error is None]
-    return {
-        "date": date,
-        "status": "complete" if len(complete) == len(outcomes) else "incomplete",
-        "record_count": sum(outcome.figures["records"] for outcome in complete),
-        "files": [outcome.figures["filepath"] for outcome in complete],
-        "sources": {outcome.name: outcome.figures for outcome in outcomes},
-    }
-
-
-def code(outcomes: list[Outcome]) -> int:
-    """The exit status: that of what failed for good before that of what may work later."""
-    codes = {outcome.error.code for outcome in outcomes if outcome.error is not None}
-    return next((one for one in (FAILED, USAGE, BUSY) if one in codes), max(codes, default=OK))

@@ -6,20 +6,16 @@ The deadline holds for the whole exchange, however slowly the server drips; keys
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from urllib.parse import quote, unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
-from weakref import WeakSet
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from colony_lib import __version__
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, show_duration
 from colony_lib.data import readers
+from colony_lib.data.deadline import Adapter, Sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,11 +70,11 @@ class Transport:
         self.headers = dict(headers)
         self.timeout = timeout
         self.max_bytes = max_bytes
-        self._sockets = _Sockets()
+        self._sockets = Sockets()
         self._session = requests.Session()
         self._session.headers.clear()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self._sockets))
+            self._session.mount(scheme, Adapter(self._sockets))
 
     def close(self) -> None:
         self._session.close()
@@ -226,89 +222,6 @@ def _has(error: BaseException, *kinds: type[BaseException]) -> BaseException | N
             return one
         waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
     return None
-
-
-class _Sockets:
-    """The sockets a thread has open, so that a timer can end them at the deadline wherever they are read."""
-
-    def __init__(self) -> None:
-        self._open: WeakSet[socket.socket] = WeakSet()
-        self._timer: threading.Timer | None = None
-        self.expired = False
-
-    def add(self, opened: socket.socket | None) -> None:
-        if opened is not None:
-            self._open.add(opened)
-            if self.expired:
-                self._end()
-
-    def until(self, deadline: float) -> _Sockets:
-        self.expired = False
-        self._timer = threading.Timer(max(deadline - time.monotonic(), 0.001), self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-        return self
-
-    def __enter__(self) -> _Sockets:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def _expire(self) -> None:
-        self.expired = True
-        self._end()
-
-    def _end(self) -> None:
-        for one in list(self._open):
-            try:
-                # The plain socket's own: a TLS one would try to say goodbye first, in another thread's midst.
-                socket.socket.shutdown(one, socket.SHUT_RDWR)
-            except OSError:
-                continue  # closed already
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter, whose connections tell which sockets they open."""
-
-    def __init__(self, sockets: _Sockets) -> None:
-        self._pools = _pools(sockets)
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
-        super().init_poolmanager(*arguments, **settings)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **settings)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
-def _pools(sockets: _Sockets) -> dict[str, type[HTTPConnectionPool]]:
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            sockets.add(self.sock)
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            opened = super()._new_conn()
-            sockets.add(opened)  # for the handshake
-            return opened
-
-        def connect(self) -> None:
-            super().connect()
-            sockets.add(self.sock)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
 
 
 def origin(url: str) -> tuple[str, str, int]:

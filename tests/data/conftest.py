@@ -52,7 +52,7 @@ def fetch(folder: Path) -> Callable[..., Fetched]:
 
     def run(settings: dict[str, Any] | None = None, **more: Any) -> Fetched:
         from colony_lib.data import fetch as fetching
-        from colony_lib.data import pipeline
+        from colony_lib.data import outcomes, pipeline
 
         sources = more.pop("sources", {"s": settings})
         quick = {"delay": "1ms", "max_delay": "2ms"}
@@ -61,7 +61,7 @@ def fetch(folder: Path) -> Callable[..., Fetched]:
                 source["retry"] = {**quick, **source.get("retry", {})}
         (folder / "pipeline.yml").write_text(json.dumps({"version": 1, "sources": sources, **more.pop("pipeline", {})}))
         one = fetching.Fetch(pipeline.load(), (), "2013-02-08", **more)
-        outcomes = one.run()
-        return Fetched(folder, outcomes, fetching.code(outcomes))
+        found = one.run()
+        return Fetched(folder, found, outcomes.code(found))
 
     return run

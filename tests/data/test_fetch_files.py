@@ -166,3 +166,20 @@ def test_the_format_may_be_told_when_the_name_does_not(fetch: Any, folder: Path)
     assert fetch(put(folder, "plain", b"a,b\n1,2\n")).rows() == [{"a": "1", "b": "2"}]
     told = fetch({**put(folder, "b.csv", b'{"a": 1}\n{"a": 2}\n'), "format": "ndjson"})
     assert told.rows() == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("blocked", ["staging", "staging/raw"])
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(fetch: Any, folder: Path, blocked: str) -> None:
+    settings = put(folder, "a.csv", b"id\n1\n")
+    (folder / blocked).parent.mkdir(exist_ok=True)
+    (folder / blocked).write_text("a file where a folder should be")
+    done = fetch(settings)
+    assert done.code == 1
+    assert done.error() == f"cannot write '{folder}/staging/raw/s_2013-02-08.json': Not a directory"
+
+
+def test_a_limit_that_cannot_be_kept_is_told_in_one_line(fetch: Any, folder: Path) -> None:
+    (folder / "staging").write_text("a file where a folder should be")
+    done = fetch({"type": "rest", "url": "http://127.0.0.1:9/", "rate_limit": {"requests": 1, "per": "1s"}})
+    assert done.code == 1
+    assert done.error() == f"Not a directory '{folder}/staging/.colony-data/bucket-s.lock'"
