@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -122,15 +123,10 @@ class Fetch:
 
 
 def watermark(pipeline: Pipeline, name: str) -> str | None:
-    """Up to where the source was loaded, from the state document of `colony load`: the least of the watermarks
-    of the tables made from it; None (fetch all) when one of them has none."""
-    if not pipeline.in_colony():
-        return None
-    from colony_lib.store import documents
-
-    try:
-        tables = documents.get(LOADED).get("tables", {})
-    except ColonyError:
+    """Up to where the source was loaded, from the document that `colony load` keeps: the least of the watermarks of
+    the tables made from it; None (fetch all) when one of them has none, or the document cannot be read."""
+    tables = _loaded(pipeline).get("tables")
+    if not isinstance(tables, dict):
         return None
     wanted = [
         entry["load"]["table"]
@@ -141,6 +137,17 @@ def watermark(pipeline: Pipeline, name: str) -> str | None:
     if not marks or None in marks:
         return None
     return str(min(marks) if all(isinstance(mark, (int, float)) for mark in marks) else min(map(str, marks)))
+
+
+def _loaded(pipeline: Pipeline) -> dict[str, Any]:
+    from colony_lib.store import paths
+
+    path = paths.document(LOADED) if pipeline.in_colony() else os.path.join(pipeline.state_folder(), f"{LOADED}.json")
+    try:
+        document = files.read_json(path, {}, follow=False)
+    except ColonyError:
+        return {}  # damaged; the next load makes it anew from the warehouse
+    return document if isinstance(document, dict) else {}
 
 
 def _one(request: Request, source: Source) -> Outcome:

@@ -263,6 +263,9 @@ def test_the_watermark_of_the_last_load_is_where_the_next_fetch_starts(place: Co
     place("state", "set", "load_metadata", 'tables={"flights": {"watermark": "2013-02-07"}}')
     place("fetch", "flights", "--date", DAY, env=variables(web))
     assert web.asked[-1].query["after"] == "2013-02-07"
+    place("state", "set", "load_metadata", "tables.flights.watermark=41")
+    place("fetch", "flights", "--date", DAY, env=variables(web))
+    assert web.asked[-1].query["after"] == "41"
     place("fetch", "flights", "--date", DAY, "--since", "2013-01-01", env=variables(web))
     assert web.asked[-1].query["after"] == "2013-01-01"
 
