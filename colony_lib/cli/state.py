@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from colony_lib.cli import args
-
 SUMMARY = "read and change the state that steps share: tasks, memory, documents"
 EXAMPLES = [
     "colony state task add load-daily-data --blockers validate-daily-data",
@@ -34,6 +32,8 @@ def main(argv: list[str]) -> int:
         from colony_lib.cli import state_document
 
         return state_document.main(noun, argv[1:])
+    from colony_lib.cli import args
+
     parser = args.Parser("colony state", SUMMARY, EXAMPLES)
     nouns = parser.commands()
     for name, summary in NOUNS.items():

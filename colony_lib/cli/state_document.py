@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 from colony_lib.base.errors import USAGE, ColonyError
@@ -14,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_ASSIGNMENT = re.compile(r"(?P<path>[^=]*?)(?P<operator>\+?=)(?P<value>.*)\Z", re.DOTALL)
 DETAILS = """\
 DOC is the file .colony/state/DOC.json. PATH is keys and list places with dots between (a.b.0), or a JSON Pointer
 (/a/b.c/0) for keys that hold dots. A value is JSON where it is JSON (5, true, null, '{"a": 1}'), else text
@@ -92,10 +90,11 @@ def _set(argv: list[str]) -> int:
 
 
 def _assignment(text: str) -> tuple[str, str, Any]:
-    found = _ASSIGNMENT.match(text)
-    if found is None:
+    path, equals, value = text.partition("=")
+    if not equals:
         raise ColonyError(f"'{cut(text, 60)}' is not a change", fix="write PATH=JSON or PATH+=N", code=USAGE)
-    return found["path"], found["operator"], documents.value(found["value"])
+    operator = "+=" if path.endswith("+") else "="
+    return path.removesuffix("+"), operator, documents.value(value)
 
 
 def _condition(text: str) -> tuple[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, nearest, unknown
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 ABSENT: Any = object()
 # Text that only somebody who meant JSON writes; read as a bare string it would hide their slip.
-_MEANT_AS_JSON = re.compile(r'[\[{"]|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?\Z|-?(NaN|Infinity)\Z')
+_MEANT_AS_JSON = r'[\[{"]|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?\Z|-?(NaN|Infinity)\Z'
 
 
 def value(text: str) -> Any:
@@ -29,7 +28,9 @@ def value(text: str) -> Any:
     try:
         return jsontext.loads(text)
     except ColonyError as error:
-        if _MEANT_AS_JSON.match(text.strip()):
+        import re
+
+        if re.match(_MEANT_AS_JSON, text.strip()):
             raise ColonyError(f"'{cut(text, 60)}' is {error.what}", code=USAGE) from None
         return text
 
@@ -131,7 +132,8 @@ def _place(document: Any, path: str) -> tuple[Any, Any]:
         if isinstance(at, list):
             key = _index(part, len(at) + 1)
             if key is None:
-                raise ColonyError(f"cannot set '{path}': the list has {plural(len(at), 'item')}, '{part}' is no place in it")
+                there = plural(len(at), "item")
+                raise ColonyError(f"cannot set '{path}': the list has {there}, '{part}' is no place in it")
             if not last and key == len(at):
                 at.append({})
         elif not isinstance(at, dict):
@@ -184,7 +186,7 @@ def change(name: str, assignments: Sequence[tuple[str, str, Any]], conditions: S
         if operator == "+=" and not _is_number(new):
             raise ColonyError(f"'{path}+=' adds numbers only", fix=f"set it with '{path}=…'", code=USAGE)
     try:
-        return files.update_json(paths.document(name), changed, lock=_lock(name), default={})
+        return update(name, changed)
     except OverflowError:
         raise ColonyError("the sum is too large a number", code=USAGE) from None
 
