@@ -10,7 +10,6 @@ from colony_lib.base.errors import OK, USAGE, ColonyError, unknown
 from colony_lib.base.text import check_name, escape
 from colony_lib.cli import args, show
 from colony_lib.store import logread
-from colony_lib.store.logs import LEVELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _parser() -> args.Parser:
         "--level",
         metavar="LEVEL",
         type=_level,
-        choices=LEVELS,
+        choices=logread.LEVELS,
         default="debug",
         help="at least this severe: debug, info, warn, error",
     )

@@ -10,7 +10,6 @@ from colony_lib.base.errors import ColonyError
 from colony_lib.base.files import open_regular
 from colony_lib.base.text import check_name
 from colony_lib.store import paths
-from colony_lib.store.logs import LEVELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
+LEVELS = ("debug", "info", "warn", "error")
 BLOCK = 1 << 20
 FIRST_BLOCK = 1 << 16  # what is read from the end at first
 LONGEST = 1 << 20  # bytes of one line; a longer one is somebody's damage

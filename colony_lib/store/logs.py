@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-LEVELS = ("debug", "info", "warn", "error")
 MESSAGE_LIMIT = 64 * 1024  # bytes of UTF-8; what is longer is cut, with a mark
 _CONTEXT = ("run_id", "step", "attempt")
 _OWN = {"v", "id", "ts", "level", "agent", "message", "batch_id", "fields", *_CONTEXT}
