@@ -112,7 +112,7 @@ class Attempt:
         finish = jsontext.dumps({"run": self.run.run_id, "slot": self.slot, **self.identity(), **left})
         script = os.path.join(_bin_folder(), "colony-run-step")
         words = ["sh", "-c", wrapper(command), "sh", command, str(os.getpid()), sys.executable, script, finish]
-        environment = {**job["env"], "COLONY_OUTPUT": self.scratch, "COLONY_ATTEMPT": str(job["attempt"])}
+        environment = {**env.environ(), **job["env"], "COLONY_OUTPUT": self.scratch, "COLONY_ATTEMPT": str(job["attempt"])}
         os.ftruncate(self.lock, 0)
         os.lseek(self.lock, 0, os.SEEK_SET)
         os.chdir(job["folder"])

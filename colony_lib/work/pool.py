@@ -13,7 +13,7 @@ import tempfile
 
 from colony_lib.base import jsontext, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import env, paths, runs
+from colony_lib.store import paths, runs
 from colony_lib.work import stream
 from colony_lib.work.command import Attempt
 
@@ -29,7 +29,7 @@ class Worker:
 
     __slots__ = ("_buffer", "job", "pid", "slot", "socket")
 
-    def __init__(self, run: runs.Run, others: list[Worker]) -> None:
+    def __init__(self, run: runs.Run) -> None:
         self.slot, lock = take_slot(run.run_id)
         ours, theirs = sockets.socketpair()
         self.socket: sockets.socket = ours
@@ -39,9 +39,6 @@ class Worker:
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            ours.close()
-            for other in others:
-                other.socket.close()
             _serve(run, theirs, self.slot, lock)
         theirs.close()
         os.close(lock)  # the worker holds it; with our copy it would look alive after its death
@@ -152,12 +149,13 @@ def _serve(run: runs.Run, end: sockets.socket, slot: str, lock: int) -> NoReturn
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
+        _close_all_but(end.fileno(), lock)
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL if number != signal.SIGPIPE else signal.SIG_IGN)
         null = os.open(os.devnull, os.O_RDWR)
-        for fd in (0, 1):
+        for fd in (0, 1, 2):  # whoever reads the engine's output must not have to wait for us
             os.dup2(null, fd)
         scratch = new_scratch()
         journal = runs.Journal(run.run_id)
@@ -165,19 +163,21 @@ def _serve(run: runs.Run, end: sockets.socket, slot: str, lock: int) -> NoReturn
         while (job := inbox.next_job()) is not None:
             inbox.answer(do(run, journal, job, slot, lock, scratch, inbox.asked), journal)
         status = 0
-    except ColonyError as error:
-        print(f"colony: a step's process ended: {error}", file=sys.stderr)
     except BaseException as error:
-        if env.get("COLONY_DEBUG") == "1":
-            import traceback
-
-            traceback.print_exc()
-        print(f"colony: a bug in Colony ended a step's process: {type(error).__name__}: {error}", file=sys.stderr)
+        stream.worker_failed(run.run_id, error)
     finally:
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
-        sys.stderr.flush()
         os._exit(status)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close what the fork inherited: above all the engine's own locks, which must die with the engine."""
+    start = 3
+    for fd in sorted(kept):
+        os.closerange(start, fd)
+        start = fd + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 
 
 def do(run: runs.Run, journal: runs.Journal, job: Record, slot: str, lock: int, scratch: str, asked: Any) -> Record:

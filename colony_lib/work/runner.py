@@ -165,7 +165,7 @@ class Runner:
         self.news.started(job)
 
     def _new_worker(self) -> Worker:
-        worker = Worker(self.run, self.workers)
+        worker = Worker(self.run)
         self.workers.append(worker)
         self._by_fd[worker.socket.fileno()] = worker
         self._poll.register(worker.socket, select.POLLIN)

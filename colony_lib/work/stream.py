@@ -18,3 +18,16 @@ def logger(run_id: str, job: dict[str, Any]) -> Callable[[str, list[str]], None]
             logs.raw(agent, lines, run_id=run_id, step=job["step"], attempt=job["attempt"], batch=job["batch"])
 
     return log
+
+
+def worker_failed(run_id: str, error: BaseException) -> None:
+    """Keep what ended a worker process, which has no standard error of its own; its run goes on without it."""
+    import traceback
+
+    from colony_lib.base.errors import ColonyError
+
+    words = str(error) if isinstance(error, ColonyError) else "".join(traceback.format_exception(error))
+    try:
+        logs.line("colony", "error", f"a step's process ended: {words}", run_id=run_id)
+    except (ColonyError, OSError):
+        return  # the disk is full, or the colony gone: the engine sees the death itself, and says so

@@ -369,7 +369,7 @@ steps:
       colony state task add "use $API_KEY" >/dev/null
       colony metrics record m 1 --label key="$API_KEY"
       colony broadcast "key $API_KEY"
-  - {name: b, agent: other, depends_on: [a], run: "echo $OUTER_KEY; echo $OUTER_KEY > $COLONY_OUTPUT"}
+  - {name: b, agent: other, depends_on: [a], run: 'echo $OUTER_KEY && echo "$OUTER_KEY" > $COLONY_OUTPUT'}
 """,
         env={"OUTER_KEY": secret},
     )
