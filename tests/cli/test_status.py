@@ -126,14 +126,14 @@ def test_a_killed_run_is_shown_as_interrupted(colony: Colony) -> None:
 
 def test_the_seeds_six_agents_fit_a_small_screen_at_their_busiest(colony: Colony) -> None:
     text = SEED.read_text(encoding="utf-8")
-    colony.write("colony.yml", text.replace("id: data-loader", "id: worker"))
+    colony.write("colony.yml", text.replace("id: data-transformer", "id: worker"))
     failed = Held(colony, "bad", after="printf 'x%.0s' $(seq 500) >&2; exit 3")
     failed.let_go()
-    held = [Held(colony, f"a-rather-long-name-{number}") for number in range(5)]
+    held = [Held(colony, f"a-rather-long-name-{number}") for number in range(4)]
     lines = colony("status").out.rstrip("\n").split("\n")
     assert len(lines) <= 14
     assert max(map(width, lines)) <= 80
-    assert "and 2 live runs more: colony workflow history" in lines
+    assert "and 1 live run more: colony workflow history" in lines
     for one in held:
         assert one.let_go() == 0
 

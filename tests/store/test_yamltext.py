@@ -180,7 +180,7 @@ TEXTS = f'a: &a "{"x" * 900_000}"\nb: [{",".join(["*a"] * 5000)}]\n'
 def test_a_bomb_is_refused_quickly(text: str, message: str) -> None:
     began = time.process_time()
     assert message in refused(text)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 def test_nesting_by_aliases_is_bounded_too() -> None:
