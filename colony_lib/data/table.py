@@ -22,7 +22,6 @@ _KINDS = {
     "datetime64[s]": "date",
     "datetime64[us]": "datetime",
 }
-_LARGEST = 2**63
 
 
 def from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -50,22 +49,30 @@ def frame(columns: dict[str, pd.Series], length: int) -> pd.DataFrame:
     return made
 
 
+_FILLERS: dict[type, tuple[str, str, Any]] = {
+    int: ("integer", "int64", 0),
+    float: ("number", "float64", 0.0),
+    bool: ("boolean", "bool", False),
+}
+
+
 def infer(values: list[Any]) -> pd.Series:
     """The column of JSON values, with the narrowest dtype that keeps all of them as they are."""
-    types = set(map(type, values)) - {type(None)}
+    types = set(map(type, values))
+    holes = type(None) in types
+    types.discard(type(None))
     index = pd.RangeIndex(len(values))
-    if len(types) == 1:
-        only = types.pop()
-        kind, filler = {int: ("integer", 0), float: ("number", 0.0), bool: ("boolean", False)}.get(only, ("any", None))
-        if filler is not None and not (kind == "integer" and _too_large(values)):
-            null = np.fromiter((v is None for v in values), dtype=bool, count=len(values))
-            filled = [filler if v is None else v for v in values]
-            return column(kind, np.array(filled, dtype=only if only is not int else "int64"), null, index)
+    if len(types) == 1 and (known := _FILLERS.get(types.pop())):
+        kind, dtype, filler = known
+        null = np.zeros(len(values), dtype=bool)
+        if holes:
+            null = np.array([value is None for value in values], dtype=bool)
+            values = [filler if value is None else value for value in values]
+        try:
+            return column(kind, np.array(values, dtype=dtype), null, index)
+        except OverflowError:  # an integer that 64 bits do not hold
+            values = [None if gone else value for value, gone in zip(values, null, strict=True)] if holes else values
     return pd.Series(objects(values), index=index, dtype=object)
-
-
-def _too_large(values: list[Any]) -> bool:
-    return any(v is not None and not -_LARGEST <= v < _LARGEST for v in values)
 
 
 def objects(values: Iterable[Any]) -> np.ndarray:

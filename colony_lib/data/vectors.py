@@ -31,7 +31,7 @@ DTYPE = {
     "date": "datetime64[s]",
     "datetime": "datetime64[us]",
 }
-_ARTICLES = {"integer": "an integer", "any": "of mixed values"}
+_ARTICLES = {"integer": "an integer", "any": "a mixed value"}
 NUMBERS = ("integer", "number")
 TIMES = ("date", "datetime")
 
@@ -222,9 +222,11 @@ def _compare(work: Callable[[Any, Any], Any], ordered: bool) -> Callable[[Vector
         for i, side in enumerate((left, right)):
             if side.kind == "null" and np.ndim(side.null) == 0:
                 raise Kinds("a comparison with null is never true", i, "use 'is null' or 'is not null'")
-        kind, (left, right) = unified([left, right])
-        if kind == "any" and ordered:
-            raise Kinds("mixed values have no order", 0, "declare the column's type in the schema")
+        if "any" in (left.kind, right.kind):
+            if ordered:
+                raise Kinds("mixed values have no order", 0, "declare the column's type in the schema")
+        else:
+            _, (left, right) = unified([left, right])
         null = np.asarray(left.null) | right.null
         return Vector("boolean", np.asarray(work(left.data, right.data), dtype=bool) & ~null, null)
 
