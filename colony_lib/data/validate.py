@@ -6,9 +6,9 @@ quality_score, from 0 to 1, is the product of three shares, rounded down to four
 
     completeness   cells that are not null (as the check counts them)
     uniqueness     rows that do not repeat an earlier one's key
-    validity       records without an error: of the schema, or of a foreign key or rule whose check did not pass
-                   (what its threshold tolerates is none); records that transform rejected, or that could not be
-                   read, are errors too
+    validity       records without an error: of the schema, or of a foreign key or rule whose check failed with severity
+                   fail (what its threshold tolerates, or what only warns, is none: such rows are flagged); records
+                   that transform rejected, or that could not be read, are errors too
 
 It does not depend on the order of the rows. Without records it is 0, unless record_count passes: then it is 1.
 """

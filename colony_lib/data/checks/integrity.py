@@ -30,7 +30,7 @@ def _one(subject: Subject, key: ForeignKey) -> dict[str, Any]:
     value = share(count, len(subject))
     judged = limits.below(value)
     if not judged[0]:
-        subject.flag(name, rows, invalid=True)
+        subject.flag(name, rows, invalid=judged[1] == FAIL)
     if not count:
         return finding(name, judged, value, f"every {' + '.join(key.fields)} is in {target}")
     values = sorted({", ".join(shown(subject.frame[f].iloc[i]) for f in key.fields) for i in np.flatnonzero(rows)})

@@ -27,8 +27,8 @@ def _one(subject: Subject, rule: Rule) -> dict[str, Any]:
     count = int(broken.sum())
     value = share(count, len(subject))
     judged = rule.limits.below(value)
-    if not judged[0]:
-        subject.flag(rule.name, broken, invalid=True)
+    if not judged[0]:  # a rule that only warns points at rows that are odd, not wrong
+        subject.flag(rule.name, broken, invalid=judged[1] == FAIL)
     if not count:
         return finding(rule.name, judged, value, f"every row keeps it: {rule.expression.text}")
     first = int(np.flatnonzero(broken)[0]) + 1
