@@ -33,7 +33,7 @@ class Wanted:
     """Which lines are wanted: at least of a level, not before a time (as stored), of a run, of a step, and with a
     message that `matches`. `literal` is a text that every such message holds, if there is one."""
 
-    __slots__ = ("_levels", "_needles", "_same", "matches", "since")
+    __slots__ = ("_levels", "_needles", "_same", "_since", "matches", "since")
 
     def __init__(
         self,
@@ -45,20 +45,33 @@ class Wanted:
         literal: str | None = None,
     ) -> None:
         self.since = since
+        self._since = (since or "").encode()
         self.matches = matches
         self._levels = frozenset(LEVELS[LEVELS.index(level) :])
         self._same = {key: value for key, value in (("run_id", run_id), ("step", step)) if value is not None}
-        # For each condition the byte strings of which a line must hold one; blanks as other writers may set them.
+        # For each condition the byte strings of which a line must hold one, however its writer sets blanks.
         self._needles: list[tuple[bytes, ...]] = []
         if len(self._levels) < len(LEVELS):
-            self._needles.append(tuple(needle for word in self._levels for needle in _spellings("level", word)))
-        self._needles += [_spellings(key, value) for key, value in self._same.items()]
+            self._needles.append(tuple(f'"{word}"'.encode() for word in self._levels))
+        self._needles += [(jsontext.dumps(value).encode(),) for value in self._same.values()]
         if literal and literal.isascii() and literal.isprintable() and not set(literal) & set('"\\/'):
             self._needles.append((literal.encode(), b"\\u"))
 
     def maybe(self, data: bytes) -> bool:
         """Whether the line, or any line of the block, may be wanted: never false for one that is."""
         return all(any(needle in data for needle in needles) for needles in self._needles)
+
+    def recent(self, line: bytes) -> bool:
+        """Whether the line may be as new as wanted: never false for one that is."""
+        if not self._since or not line.startswith(b'{"v":1,"id":"'):
+            return True  # nothing is asked, or another writer's line, whose keys may stand anywhere
+        start = line.find(b'"ts":"') + 6
+        return line[start : start + 24] >= self._since
+
+    def older(self, block: bytes) -> bool:
+        """Whether the block's first and last line are too old; what lies between them is not looked at."""
+        first, last = block[: block.find(b"\n")], block[block.rfind(b"\n", 0, -1) + 1 :]
+        return not self.recent(first) and not self.recent(last)
 
     def keeps(self, record: Record) -> bool:
         return (
@@ -67,11 +80,6 @@ class Wanted:
             and all(record[key] == value for key, value in self._same.items())
             and (self.matches is None or self.matches(record["message"]))
         )
-
-
-def _spellings(key: str, value: str) -> tuple[bytes, ...]:
-    text = jsontext.dumps(value)
-    return f'"{key}":{text}'.encode(), f'"{key}": {text}'.encode()
 
 
 def agents() -> list[str]:
@@ -150,14 +158,14 @@ class Source:
         older = 0
         for offset, block in self._blocks_backwards():
             if wanted.since is not None:
-                older = older + len(block) if _newest(block) < wanted.since else 0
+                older = older + len(block) if wanted.older(block) else 0
                 if older > PATIENCE:
                     return
             if wanted.maybe(block):
                 place = offset + len(block)
                 for line in reversed(block[:-1].split(b"\n")):
                     place -= len(line) + 1
-                    if line and wanted.maybe(line):
+                    if line and wanted.maybe(line) and wanted.recent(line):
                         record = self.record(place, line)
                         if record is not None and wanted.keeps(record):
                             yield record
@@ -168,7 +176,7 @@ class Source:
         if wanted.since is not None:
             older, start = 0, self.end
             for offset, block in self._blocks_backwards():
-                older = older + len(block) if _newest(block) < wanted.since else 0
+                older = older + len(block) if wanted.older(block) else 0
                 start = offset
                 if older > PATIENCE:
                     break
@@ -188,7 +196,7 @@ class Source:
         if not wanted.maybe(block):
             return
         for line in block[:-1].split(b"\n"):
-            if line and wanted.maybe(line):
+            if line and wanted.maybe(line) and wanted.recent(line):
                 record = self.record(offset, line)
                 if record is not None and wanted.keeps(record):
                     yield record
@@ -253,14 +261,6 @@ def _after_last_newline(fd: int, end: int) -> int:
             return end - size + found
         end -= size
     return 0
-
-
-def _newest(block: bytes) -> str:
-    """The latest time in the block; the end of time when it has none that can be seen so."""
-    import re
-
-    times = re.findall(rb'"ts": ?"([^"]{24})"', block)
-    return max(times).decode("ascii", "replace") if times else "9"
 
 
 def open_all(names: Iterable[str]) -> list[Source]:

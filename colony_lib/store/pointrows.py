@@ -33,7 +33,7 @@ _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _TIME = b"0000-00-00T00:00:00.000Z"
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _NUMBER_BYTES = b"0123456789.eE+-"
-_MORE = re.compile(rb'(?:,"(?:type|unit)":"[^"\\\x00-\x1f\x7f-\xff]*")*\Z')
+_MORE = rb'(?:,"(?:type|unit)":"[^"\\\x00-\x1f\x7f-\xff]*")*\Z'
 _INFINITE = float("inf")
 
 
@@ -101,7 +101,7 @@ def _at_once(block: bytes, count: int, known: dict[bytes, bool]) -> Columns | No
             known[text] = _is_labels(text)
         if not known[text]:
             return None
-    if not all(map(_MORE.match, set(more))):
+    if not all(re.match(_MORE, text) for text in set(more) - {b""}):
         return None
     return ids, times, values, labels, more
 
