@@ -102,7 +102,7 @@ def _row(path: str) -> Record:
     """A workflow as `list --json` prints it (schemas/workflow-list.schema.json), good or not."""
     from colony_lib.store import workflow
 
-    row: Record = {"name": workflow.stem(path), "file": path, "description": "", "trigger": None, "cron": None}
+    row: Record = {"name": workflow.stem(path), "file": workflow.relative(path), "description": "", "trigger": None, "cron": None}
     row |= {"timezone": None, "steps": None, "valid": False, "problem": None}
     try:
         plan = workflow.load(path)

@@ -109,7 +109,8 @@ _ASCII = str.maketrans("│─├┤┼╭╮╰╯┬┴●", "|-|||..''.'o")
 
 def drawing(plan: Mapping[str, Any], *, ascii_only: bool = False) -> list[tuple[str, str]]:
     """The graph from top to bottom as rows of (lines, step's name or ''): a step's row has its dot, a row
-    without a name joins lanes. A lane that leads down from a step leads to steps that depend on it."""
+    without a name joins lanes. A lane that leads down from a step leads to steps that depend on it; two dots with
+    no line between them have nothing to do with each other."""
     depends = reduced({step["name"]: step["depends_on"] for step in plan["steps"]})
     children: dict[str, list[str]] = {name: [] for name in depends}
     for name, others in depends.items():
@@ -122,7 +123,7 @@ def drawing(plan: Mapping[str, Any], *, ascii_only: bool = False) -> list[tuple[
         rows.append(("".join("● " if i == column else "│ " if lane else "  " for i, lane in enumerate(lanes)), name))
         old = list(lanes)
         targets = _targets(lanes, column, children[name])
-        if targets != [column] and targets:
+        if targets:
             rows.append((_joint(old, lanes, column, targets), ""))
         while lanes and lanes[-1] is None:
             lanes.pop()

@@ -114,8 +114,8 @@ class Commands:
     def operator(self, frame: Frame, i: int, character: str) -> int:
         if character in "<>":
             return self.redirection(frame, i, character)
-        if self.text.startswith("\\\n", i + 1):
-            self.doubtful(i, "an operator at a line's end")
+        if character in "()":
+            self.check_broken(i + 1)
         if character == "(":
             return self.open(frame, i)
         self.finish_word(frame)
@@ -124,11 +124,17 @@ class Commands:
         end = i + 1
         while end < len(self.text) and self.text[end] in ";&|" and end not in self.spans:
             end += 1
+        self.check_broken(end)
         if self.text.startswith((";;", ";&"), i) and frame.opens and frame.opens[-1] == "case:body":
             frame.opens[-1] = "case:pattern"
             frame.start_of_pattern = True
         self.next_command(frame)
         return end
+
+    def check_broken(self, i: int) -> None:
+        """A line that is continued in the middle of an operator (`&\\` `&`) is not read the same by all shells."""
+        if re.match(r"(?:\\\n)+[;&|<>()-]", self.text[i : i + 100]):
+            self.doubtful(i, "an operator that is broken over two lines")
 
     def next_command(self, frame: Frame) -> None:
         frame.start = True
@@ -141,8 +147,7 @@ class Commands:
         self.finish_word(frame)
         match = _REDIRECTION.match(self.text, i)
         sign = match.group() if match else character
-        if self.text.startswith("\\\n", i + len(sign)):
-            self.doubtful(i, "an operator at a line's end")
+        self.check_broken(i + len(sign))
         frame.expect = {"<<": "heredoc", "<<-": "heredoc-"}.get(sign, "redirect")
         if sign in "<>" and self.text.startswith("(", i + 1):
             frame.expect = ""

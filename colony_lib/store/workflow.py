@@ -101,6 +101,12 @@ def _shown(path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
+def relative(path: str) -> str:
+    """The path from the colony's root, for what is kept; whole when it lies outside or there is no colony."""
+    whole, root = os.path.abspath(path), paths.root_or_none()
+    return os.path.relpath(whole, root) if root is not None and whole.startswith(root + os.sep) else whole
+
+
 def _source(path: str) -> str:
     try:
         data = documents.read_bytes(path, limit=LIMIT)
@@ -213,9 +219,7 @@ def _compile(file: str, source: str) -> tuple[Record, list[ColonyError], dict[st
 
     plan, wrong = workflow_rules.checked(source, _shown(file), stem(file), read_file)
     if plan:
-        root = paths.root_or_none()
-        inside = root is not None and os.path.abspath(file).startswith(root + os.sep)
-        plan["file"] = os.path.relpath(os.path.abspath(file), root) if inside else os.path.abspath(file)
+        plan["file"] = relative(file)
     return plan, wrong, read
 
 
