@@ -5,14 +5,13 @@ from __future__ import annotations
 from colony_lib.base import clock
 from colony_lib.base.errors import OK
 from colony_lib.base.text import cut, escape, plural, show_duration
-from colony_lib.cli import args, show
+from colony_lib.cli import show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from colony_lib.store.agents import Survey
-    from colony_lib.store.runs import Run
 
     Record = dict[str, Any]
 
@@ -21,6 +20,32 @@ RUNS = 3  # live runs that are shown one by one
 
 
 def main(argv: list[str]) -> int:
+    # `watch` calls this every few seconds: the two usual calls do not pay for a parser of options.
+    as_json = bool(argv) if argv in ([], ["--json"]) else _options(argv)
+    from colony_lib.store import agents, config
+
+    settings = config.load()
+    survey = agents.Survey()
+    found = agents.states(settings, survey)
+    if as_json:
+        show.records(found)
+        return OK
+    _line(_summary(settings["name"], found, survey))
+    if found:
+        show.table(map(_row, found), [("id", "AGENT"), "status", ("doing", "STEP"), ("for", "SINCE"), "role"])
+    for run in survey.live[:RUNS]:
+        _line(_live(survey.record(run.run_id)))
+    if len(survey.live) > RUNS:
+        _line(f"and {plural(len(survey.live) - RUNS, 'live run')} more: colony workflow history")
+    if survey.bad:
+        _failure(survey)
+    return OK
+
+
+def _options(argv: list[str]) -> bool:
+    """Whether --json is asked for."""
+    from colony_lib.cli import args
+
     parser = args.Parser(
         "colony status",
         "what the agents and the live runs are doing",
@@ -32,25 +57,7 @@ def main(argv: list[str]) -> int:
         details="--json prints the agents, one a line. An agent is working while a live run has a running step of it.",
     )
     args.add_json(parser)
-    given = parser.parse_args(argv)
-    from colony_lib.store import agents, config
-
-    settings = config.load()
-    survey = agents.Survey()
-    found = agents.states(settings, survey)
-    if given.json:
-        show.records(found)
-        return OK
-    _line(_summary(settings["name"], found, survey))
-    if found:
-        show.table(map(_row, found), [("id", "AGENT"), "status", ("doing", "STEP"), ("for", "SINCE"), "role"])
-    for run in survey.live[:RUNS]:
-        _line(_live(run))
-    if len(survey.live) > RUNS:
-        _line(f"and {plural(len(survey.live) - RUNS, 'live run')} more: colony workflow history")
-    if survey.bad:
-        _failure(survey.bad[0])
-    return OK
+    return bool(parser.parse_args(argv).json)
 
 
 def _row(agent: Record) -> Record:
@@ -76,20 +83,19 @@ def _summary(name: str, agents: list[Record], survey: Survey) -> str:
     return ", ".join([f"{name}: {plural(len(agents), 'agent')}", *counts, live])
 
 
-def _live(run: Run) -> str:
-    record = run.record(outputs=False)
+def _live(record: Record) -> str:
     steps = record["steps"]
     done = sum(step["status"] in ("completed", "skipped", "cached") for step in steps)
     now = ", ".join(step["name"] for step in steps if step["status"] in ("running", "retrying", "waiting"))
     took = show_duration(record["duration_seconds"])
-    text = f"{run.run_id}  {record['workflow']} {record['status']} {took}, {done} of {plural(len(steps), 'step')} done"
+    text = f"{record['run_id']}  {record['workflow']} {record['status']} {took}"
+    text += f", {done} of {plural(len(steps), 'step')} done"
     return f"{text}: {now}" if now else text
 
 
-def _failure(summary: Record) -> None:
-    from colony_lib.store import runs
-
-    record = runs.load(summary["run_id"]).record(outputs=False)
+def _failure(survey: Survey) -> None:
+    summary = survey.bad[0]
+    record = survey.record(summary["run_id"])
     ago = _since(summary["ended"] or summary["started"])
     steps = [step for step in record["steps"] if step["status"] == "failed"]
     at = f" at {steps[0]['name']}" if steps else ""

@@ -22,9 +22,10 @@ class Survey:
     """The runs that matter now: `live` (running or waiting for a person) with their journals read, and `bad`, the
     summaries of those whose workflow has had no newer run since they failed or were interrupted."""
 
-    __slots__ = ("bad", "live")
+    __slots__ = ("_records", "bad", "live")
 
     def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
         self.live: list[runs.Run] = []
         last: dict[str, Record] = {}
         for summary in islice(runs.summaries(), RECENT):
@@ -34,6 +35,13 @@ class Survey:
         older = (run_id for run_id in runs.ids()[RECENT:] if locks.is_held(paths.run_lock(run_id, "alive")))
         self.live += [runs.load(run_id) for run_id in older]
         self.bad = [summary for summary in last.values() if summary["status"] in ("failed", "interrupted")]
+
+    def record(self, run_id: str) -> Record:
+        """The run as runs.Run.record has it, without outputs; read once."""
+        if run_id not in self._records:
+            run = next((run for run in self.live if run.run_id == run_id), None) or runs.load(run_id)
+            self._records[run_id] = run.record(outputs=False)
+        return self._records[run_id]
 
 
 def worker_lock(agent_id: str) -> str:
@@ -50,16 +58,16 @@ def states(config: Record, survey: Survey) -> list[Record]:
     """
     busy: dict[str, Record] = {}
     for run in survey.live:
-        for record in run.record(outputs=False)["steps"]:
+        for record in survey.record(run.run_id)["steps"]:
             if record["agent"] and record["status"] in _BUSY:
-                busy.setdefault(record["agent"], _at_step(run, record, "working"))
+                state = {"status": "working", "pid": _pid(run, record["name"]), "since": record["started"]}
+                busy.setdefault(record["agent"], {**_at_step(run.run_id, record), **state})
     failed: dict[str, Record] = {}
     for summary in survey.bad:
-        if summary["status"] == "failed":
-            run = runs.load(summary["run_id"])
-            for record in run.record(outputs=False)["steps"]:
-                if record["agent"] and record["status"] == "failed":
-                    failed.setdefault(record["agent"], _at_step(run, record, "failed"))
+        for record in survey.record(summary["run_id"])["steps"] if summary["status"] == "failed" else []:
+            if record["agent"] and record["status"] == "failed":
+                state = {"status": "failed", "since": record["ended"]}
+                failed.setdefault(record["agent"], {**_at_step(summary["run_id"], record), **state})
     found = []
     for agent in config["agents"]:
         name = agent["id"]
@@ -80,16 +88,9 @@ _NOTHING: Record = {
 }
 
 
-def _at_step(run: runs.Run, record: Record, status: str) -> Record:
-    return {
-        "status": status,
-        "pid": _pid(run, record["name"]) if status == "working" else None,
-        "run_id": run.run_id,
-        "step": record["name"],
-        "since": record["started"] if status == "working" else record["ended"],
-        "tokens": record["tokens"],
-        "cost_usd": record["cost_usd"],
-    }
+def _at_step(run_id: str, record: Record) -> Record:
+    used = {"tokens": record["tokens"], "cost_usd": record["cost_usd"]}
+    return {"run_id": run_id, "step": record["name"], **used}
 
 
 def _pid(run: runs.Run, step: str) -> int | None:
