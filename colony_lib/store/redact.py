@@ -46,24 +46,32 @@ class Redactor:
 def _forms(value: str) -> Iterator[str]:
     for plain in {value, *value.split("\n"), *(line.strip() for line in value.split("\n"))}:
         if len(plain) >= SHORTEST:
-            yield from _encoded(plain)
+            for form in _encoded(plain):
+                yield form
+                yield from _as_json(form)
+
+
+def _as_json(text: str) -> Iterator[str]:
+    """The text as it stands in JSON, once and twice over, in ASCII and not: what programs print of anything."""
+    import json
+
+    for ascii_only in (False, True):
+        inner = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        yield inner
+        yield inner.replace("/", "\\/")
+        yield json.dumps(inner, ensure_ascii=ascii_only)[1:-1]
 
 
 def _encoded(plain: str) -> Iterator[str]:
-    import json
     from urllib.parse import quote, quote_plus
 
     yield plain
-    for ascii_only in (False, True):
-        inner = json.dumps(plain, ensure_ascii=ascii_only)[1:-1]
-        yield inner
-        yield json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # JSON within JSON
-        yield inner.replace("/", "\\/")
     yield repr(plain)[1:-1]
     data = plain.encode("utf-8", "surrogateescape")
     for url in (quote(data), quote(data, safe=""), quote_plus(data)):
         yield url
         yield _lower_percent(url)
+    # As a shell may be given it: in single quotes (two customs), with backslashes, in double quotes.
     yield plain.replace("'", "'\\''")
     yield plain.replace("'", "'\"'\"'")
     yield "".join(c if c.isalnum() or c in "@%+=:,./-_" else "\\" + c for c in plain)

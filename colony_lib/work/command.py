@@ -10,6 +10,7 @@ file with a name could keep a secret that was never redacted.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -112,7 +113,12 @@ class Attempt:
         finish = jsontext.dumps({"run": self.run.run_id, "slot": self.slot, **self.identity(), **left})
         script = os.path.join(_bin_folder(), "colony-run-step")
         words = ["sh", "-c", wrapper(command), "sh", command, str(os.getpid()), sys.executable, script, finish]
-        environment = {**env.environ(), **job["env"], "COLONY_OUTPUT": self.scratch, "COLONY_ATTEMPT": str(job["attempt"])}
+        environment = {
+            **env.environ(),
+            **job["env"],
+            "COLONY_OUTPUT": self.scratch,
+            "COLONY_ATTEMPT": str(job["attempt"]),
+        }
         os.ftruncate(self.lock, 0)
         os.lseek(self.lock, 0, os.SEEK_SET)
         os.chdir(job["folder"])
@@ -382,13 +388,22 @@ def _signal_group(pid: int, number: int) -> bool:
         return False
 
 
+def _is_open_as(fd: int, path: str) -> bool:
+    """Whether the descriptor is open and is that file."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
+
+
 def finish_orphan(words: str, code: int) -> int:
     """What `colony-run-step --finish` does: it is the attempt's own wrapper, which outlived its supervisor, and
     still has the command's streams as its standard output and error."""
     job = jsontext.loads(words)
     run = runs.load(job["run"])
     lock = paths.run_lock(job["run"], job["slot"])
-    with locks.held(lock, what="the attempt"):
+    # After `exit` in the command the wrapper's own descriptor of the lock is gone, otherwise it is still held by it.
+    with contextlib.nullcontext() if _is_open_as(LOCK_FD, lock) else locks.held(lock, what="the attempt"):
         job["secrets"] = env.secret_values()
         journal = runs.Journal(job["run"])
         attempt = Attempt(run, journal, job, job["slot"], -1, "")

@@ -23,6 +23,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "url, form": quote_plus,
     "url, lower": lambda s: quote(s, safe="").lower() if s.islower() else quote(s, safe=""),
     "shell": shlex.quote,
+    "shell in json": lambda s: json.dumps(shlex.quote(s)),
+    "repr in json": lambda s: json.dumps(repr(s)),
     "repr": repr,
     "base64": lambda s: base64.b64encode(s.encode()).decode(),
     "base64 at 1": lambda s: base64.b64encode(b"x" + s.encode() + b"tail").decode(),

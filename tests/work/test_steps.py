@@ -380,7 +380,7 @@ steps:
         for name in names:
             data = Path(folder, name).read_bytes()
             if b"s3cr3t" in data or b"czNjcjN0" in data or b"czM" in data:
-                leaks.append(os.path.join(folder, name))
+                leaks.append(f"{os.path.join(folder, name)}: {data[:2000]!r}")
     assert leaks == []
 
 
