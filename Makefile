@@ -17,7 +17,7 @@ demo: $(VENV)/.for-use ## three real days of 2013 through the pipeline of exampl
 	@$(IN) $(VENV)/bin/python examples/data-pipeline/demo.py
 
 test: check ## style, types and every test; TESTS='tests/base -x' gives pytest other words
-	@$(IN) $(VENV)/bin/python -m pytest $(TESTS)
+	@$(IN) $(VENV)/bin/python -m pytest -n auto $(TESTS)
 
 check: $(VENV)/.for-work ## style and types only
 	@$(IN) ruff check .
@@ -34,10 +34,12 @@ distclean: clean ## clean, and remove .venv/ too
 # Two marks in the environment: one says that Colony can run from it, the other that it can be worked on.
 $(VENV)/.for-use: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[all]'
+	@$(VENV)/bin/python -m compileall -q colony_lib
 	@touch $@
 
 $(VENV)/.for-work: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[all,dev]'
+	@$(VENV)/bin/python -m compileall -q colony_lib
 	@touch $(VENV)/.for-use $@
 
 $(VENV)/bin/python:

@@ -21,7 +21,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("ANTHROPIC_", "COLONY_", "OPENLINEAGE_", "GIT_"))
+        if not name.startswith(("ANTHROPIC_", "COLONY_", "OPENLINEAGE_", "GIT_", "PYTHONDONTWRITE"))
         and not name.lower().endswith("_proxy")
     }
     kept["PATH"] = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])

@@ -1,16 +1,23 @@
-"""Strict JSON, both ways: what is read here any JSON reader reads, and what is written is one line."""
+"""Strict JSON, both ways: what is read here any JSON reader reads, and what is written is one line.
+
+The json package costs as much to import as Python to start (its regular expressions do), and every command pays.
+So the two C functions that it wraps are taken by themselves; the package is asked where they are not to be had,
+for the words of an error, and for indented text.
+"""
 
 from __future__ import annotations
-
-import json
 
 from colony_lib.base.errors import USAGE, ColonyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 _INFINITE = (float("inf"), float("-inf"))
+_SPACE = " \t\n\r"
+# Line separators that are not '\n' break readers which split on them; escaped they are the same JSON.
+_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 def _constant(name: str) -> NoReturn:
@@ -24,10 +31,53 @@ def _float(text: str) -> float:
     return value
 
 
-_decoder = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-# Line separators that are not '\n' break readers which split on them; escaped they are the same JSON.
-_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+def _foreign(value: object) -> NoReturn:
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+class _Rules:
+    """What json.JSONDecoder tells its scanner."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = staticmethod(_float)
+    parse_int = int
+    parse_constant = staticmethod(_constant)
+
+
+def _by_package(text: str) -> Any:
+    import json
+
+    return json.JSONDecoder(parse_constant=_constant, parse_float=_float).decode(text)
+
+
+def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
+    """(decode, encode): the C ones of CPython, else those of the json package."""
+    try:
+        from _json import encode_basestring, make_encoder, make_scanner
+
+        scan = make_scanner(_Rules())  # type: ignore[arg-type]
+        chunks = make_encoder(None, _foreign, encode_basestring, None, ":", ",", False, False, False)
+        if (scan('{"a":[1.5]}', 0), "".join(chunks({"é": [1.5]}, 0))) != (({"a": [1.5]}, 11), '{"é":[1.5]}'):
+            raise ImportError("another scanner than the one known here")
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return _by_package, json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+    def decode(text: str) -> Any:
+        start = 0 if text[:1] not in _SPACE else len(text) - len(text.lstrip(_SPACE))
+        try:
+            value, end = scan(text, start)
+        except StopIteration:
+            return _by_package(text)
+        return value if end == len(text) or not text[end:].strip(_SPACE) else _by_package(text)
+
+    return decode, lambda value: "".join(chunks(value, 0))
+
+
+_decode, _encode = _coders()
 
 
 def loads(text: str | bytes, *, where: str | None = None) -> Any:
@@ -36,27 +86,27 @@ def loads(text: str | bytes, *, where: str | None = None) -> Any:
     try:
         if isinstance(text, (bytes, bytearray)):
             text = text.decode("utf-8")
-        value = _decoder.decode(text.removeprefix("\ufeff"))
+        value = _decode(text.removeprefix("\ufeff"))
         if "\\ud" in text or "\\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate cannot be encoded
+            _encode(value).encode("utf-8")  # a lone surrogate cannot be encoded
         return value
-    except json.JSONDecodeError as error:
-        if where and error.lineno > 1:
-            where = f"{where}:{error.lineno}"
-        what = "nothing but white space" if not text.strip() else f"{error.msg} (column {error.colno})"
-        raise ColonyError(f"not JSON: {what}", where=where, code=USAGE) from None
     except UnicodeError:
         raise ColonyError("not JSON: not UTF-8 text", where=where, code=USAGE) from None
     except RecursionError:
         raise ColonyError("not JSON: nested too deeply", where=where, code=USAGE) from None
     except ValueError as error:
-        raise ColonyError(f"not JSON: {error}", where=where, code=USAGE) from None
+        if not hasattr(error, "lineno"):
+            raise ColonyError(f"not JSON: {error}", where=where, code=USAGE) from None
+        if where and error.lineno > 1:
+            where = f"{where}:{error.lineno}"
+        what = "nothing but white space" if not str(text).strip() else f"{error.msg} (column {error.colno})"  # type: ignore[attr-defined]
+        raise ColonyError(f"not JSON: {what}", where=where, code=USAGE) from None
 
 
 def dumps(value: Any) -> str:
     """Compact JSON on one line. ColonyError (USAGE) for NaN, infinities, lone surrogates, foreign types."""
     try:
-        text = _encoder.encode(value)
+        text = _encode(value)
         if not text.isascii():
             text = text.translate(_SEPARATORS)
             text.encode("utf-8")
@@ -71,5 +121,7 @@ def dumps(value: Any) -> str:
 
 def pretty(value: Any) -> str:
     """Indented JSON for documents that people open, with a last newline; refuses what `dumps` refuses."""
+    import json
+
     dumps(value)
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import re
-
 from colony_lib.base.errors import USAGE, ColonyError
 
 # C0, DEL, C1, and the characters that reorder or hide text on a terminal (CWE-150).
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_CONTROLS = (
+    (0x00, 0x1F), (0x7F, 0x9F), (0x61C, 0x61C), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x2069), (0xFEFF, 0xFEFF),
+    (0xD800, 0xDFFF),
+)  # fmt: skip
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 3650 * 86400.0
 
 
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    known = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
-    return known or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+class _Visible(dict[int, str]):
+    """What str.translate asks for each character; it fills itself as it is asked."""
+
+    def __missing__(self, code: int) -> str:
+        shown = chr(code)
+        if any(first <= code <= last for first, last in _CONTROLS):
+            known = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
+            shown = known or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+        self[code] = shown
+        return shown
+
+
+_visible: dict[str, _Visible] = {}  # by the characters that stay as they are
 
 
 def escape(text: object, keep: str = "") -> str:
@@ -25,7 +35,9 @@ def escape(text: object, keep: str = "") -> str:
     text = str(text)
     if text.isascii() and text.isprintable():
         return text
-    return _CONTROLS.sub(lambda m: m.group() if m.group() in keep else _visible(m), text)
+    if keep not in _visible:
+        _visible[keep] = _Visible({ord(character): character for character in keep})
+    return text.translate(_visible[keep])
 
 
 def duration(value: object) -> float:
@@ -33,12 +45,14 @@ def duration(value: object) -> float:
 
     Raises ColonyError (USAGE) for anything else, for zero and below, and for more than ten years.
     """
+    import re
+
     seconds = 0.0
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     elif isinstance(value, str):
         text = value.strip()
-        parts = _DURATION.findall(text)
+        parts = re.findall(_DURATION, text)
         if parts and "".join(a + b for a, b in parts) == text:
             seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not 0 < seconds <= _LONGEST:
@@ -64,7 +78,8 @@ def show_duration(seconds: float | None) -> str:
 
 def check_name(name: object, kind: str, *, where: str | None = None) -> str:
     """The name, if it is safe as one component of a path; else ColonyError (USAGE)."""
-    if not isinstance(name, str) or not _NAME.match(name) or ".." in name:
+    safe = isinstance(name, str) and 0 < len(name) <= 128 and _NAME.issuperset(name) and name[0] not in "._-"
+    if not isinstance(name, str) or not safe or ".." in name:
         raise ColonyError(
             f"'{escape(name)[:80]}' is not a name for a {kind}",
             where=where,

@@ -13,6 +13,9 @@ COLUMNS = ["ts", "from", "to", "text"]
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["list"] and (plain := args.simple(argv[1:], ["--json"], arguments=["agent"])):
+        plain.n = None
+        return _list(plain)
     parser = args.Parser(
         "colony messages",
         "messages between agents and the user",

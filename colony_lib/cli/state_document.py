@@ -24,6 +24,16 @@ def main(verb: str, argv: list[str]) -> int:
 
 
 def _get(argv: list[str]) -> int:
+    given = args.simple(argv, ["--json"], arguments=["document", "path"], least=1) or _getter().parse_args(argv)
+    found = documents.get(given.document, given.path)
+    if given.json:
+        show.record(found)
+    else:
+        show.value(found)
+    return 0
+
+
+def _getter() -> args.Parser:
     parser = args.Parser(
         "colony state get",
         "print a document, or one value of it: text bare, anything else as JSON; exit 1 when it is not there",
@@ -36,13 +46,7 @@ def _get(argv: list[str]) -> int:
     parser.add_argument("document", metavar="DOC", help="the document's name")
     parser.add_argument("path", metavar="PATH", nargs="?", help="where in it")
     parser.add_argument("--json", action="store_true", help="text too as JSON, in quotes")
-    given = parser.parse_args(argv)
-    found = documents.get(given.document, given.path)
-    if given.json:
-        show.record(found)
-    else:
-        show.value(found)
-    return 0
+    return parser
 
 
 def _set(argv: list[str]) -> int:

@@ -19,6 +19,9 @@ COLUMNS: list[str | tuple[str, str]] = ["id", "status", ("priority", "P"), "agen
 
 
 def main(argv: list[str]) -> int:
+    plain = _plain(argv)
+    if plain is not None:
+        return plain
     parser = args.Parser(
         "colony state task",
         "the task list: who may do what next",
@@ -42,6 +45,19 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     code: int = given.act(given)
     return code
+
+
+def _plain(argv: list[str]) -> int | None:
+    """The reading verbs, which `watch` and scripts call again and again, without a parser; None for other lines."""
+    verb, words = argv[:1], argv[1:]
+    if verb == ["list"] and (given := args.simple(words, ["--json"], ["--status", "--agent"])):
+        given.status = given.status and _statuses(given.status)
+        return _list(given)
+    if verb == ["ready"] and (given := args.simple(words, ["--json"], ["--agent"])):
+        return _ready(given)
+    if verb == ["show"] and (given := args.simple(words, ["--json"], arguments=["ref"], least=1)):
+        return _show(given)
+    return None
 
 
 def _with_filters(parser: args.Parser) -> None:

@@ -1,0 +1,64 @@
+"""Strict JSON without the json package is what the json package makes of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from colony_lib.base import jsontext
+from colony_lib.base.errors import ColonyError
+
+CHARACTERS = ["a", '"', "\\", "\n", "\x00", "\x1f", "\x7f", "é", "日", "🚨", "\u2028", "\u2029", "\x85", "/", "{", "\ufeff"]
+
+
+def anything(chance: random.Random, depth: int = 0) -> Any:
+    kind = chance.randrange(9 if depth < 4 else 7)
+    if kind < 2:
+        return "".join(chance.choices(CHARACTERS, k=chance.randrange(6)))
+    if kind == 7:
+        return [anything(chance, depth + 1) for _ in range(chance.randrange(4))]
+    if kind == 8:
+        return {anything_text(chance): anything(chance, depth + 1) for _ in range(chance.randrange(4))}
+    return [None, True, False, chance.randint(-(10**20), 10**20), chance.uniform(-1e9, 1e-9)][kind - 2]
+
+
+def anything_text(chance: random.Random) -> str:
+    return "".join(chance.choices(CHARACTERS, k=3))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_written_is_one_line_and_any_json_reader_reads_it(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(200):
+        value = anything(chance)
+        text = jsontext.dumps(value)
+        assert len(text.splitlines()) == 1 and json.loads(text) == value
+        assert jsontext.loads(text) == value == jsontext.loads(f" \n\t{text}\r\n") == jsontext.loads(text.encode())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_damaged_text_is_refused_exactly_when_the_package_refuses_it_and_in_its_words(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(300):
+        text = jsontext.dumps(anything(chance))
+        at = chance.randrange(len(text) + 1)
+        text = chance.choice([text[:at], text[:at] + chance.choice('{}[],:"x1-.e\\ ') + text[at:], text[:at] + text[at + 1 :]])
+        try:
+            expected = jsontext._by_package(text)
+        except ValueError:
+            with pytest.raises(ColonyError, match=r"^not JSON: "):
+                jsontext.loads(text)
+        else:
+            assert jsontext.loads(text) == expected
+
+
+def test_where_the_c_functions_are_not_to_be_had_the_package_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "_json", None)
+    decode, encode = jsontext._coders()
+    assert decode is jsontext._by_package
+    assert encode({"é": [1.5, None]}) == '{"é":[1.5,null]}' and decode(' {"a": 1e3} ') == {"a": 1000.0}
