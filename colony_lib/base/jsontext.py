@@ -70,7 +70,8 @@ def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
         start = 0 if text[:1] not in _SPACE else len(text) - len(text.lstrip(_SPACE))
         try:
             value, end = scan(text, start)
-        except StopIteration:
+        except (StopIteration, SystemError):
+            # SystemError: the scanner looks for json.decoder, to raise its error, only among loaded modules.
             return _by_package(text)
         return value if end == len(text) or not text[end:].strip(_SPACE) else _by_package(text)
 
