@@ -20,6 +20,7 @@ LABELS_LIMIT = 16
 LABEL_VALUE_LIMIT = 256  # characters
 # Patterns stay texts, compiled where they are used: `record` is too short a program to pay for all of them.
 _LABEL = r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,63}\Z"  # Prometheus' rule, so that export never has to rename
+_ID = r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,199}\Z"
 _UNIT = r"[A-Za-z0-9%_/.-]{1,32}\Z"
 _CONTROL = "[\x00-\x1f\x7f]"
 _NUMBER = frozenset("0123456789.eE+-")
@@ -58,6 +59,13 @@ def number(value: Any) -> int | float:
     if not finite:
         raise ColonyError("a metric's value must be finite, and this number is too large", code=USAGE)
     return value
+
+
+def _own_id(point_id: Any) -> str:
+    if not isinstance(point_id, str) or not re.match(_ID, point_id):
+        fix = "use letters, digits, blanks and '._:/@+-', at most 200"
+        raise ColonyError(f"'{escape(point_id)[:60]}' is not an id for a point", fix=fix, code=USAGE)
+    return point_id
 
 
 def _spelled(text: str) -> int | float:
@@ -115,7 +123,7 @@ def point(
     check_name(name, "metric")
     made: dict[str, Any] = {
         "v": 1,
-        "id": clock.new_id() if point_id is None else check_name(point_id, "metric's point"),
+        "id": clock.new_id() if point_id is None else _own_id(point_id),
         "ts": clock.now() if ts is None else moment(ts),
         "value": number(value),
         "labels": check_labels(labels) if labels else {},

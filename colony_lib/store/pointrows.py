@@ -31,7 +31,7 @@ _LINE = re.compile(
 )
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _TIME = b"0000-00-00T00:00:00.000Z"
-_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._:/@+-"
 _NUMBER_BYTES = b"0123456789.eE+-"
 _MORE = rb'(?:,"(?:type|unit)":"[^"\\\x00-\x1f\x7f-\xff]*")*\Z'
 _INFINITE = float("inf")

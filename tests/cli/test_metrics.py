@@ -130,7 +130,7 @@ def test_an_unknown_metric_is_exit_1_with_the_nearest_names(colony: Any) -> None
         (["record", "x", "1", "--label", "a=\x1b[31m"], "holds control characters"),
         (["record", "x", "1", "--at", "soon"], "'soon' is not a time"),
         (["record", "x", "1", "--at", "99999-01-01"], "is not a time"),
-        (["record", "x", "1", "--id", "a/b"], "'a/b' is not a name"),
+        (["record", "x", "1", "--id", 'a"b'], "'a\"b' is not an id for a point"),
         (["record", "x", "1", "--unit", "light years"], "is not a unit"),
         (["record", "x", "1", "--lable", "a=1"], "unknown option '--lable'; did you mean '--label'?"),
         (["show", "x", "--hours", "0"], "'0' is not a number of hours"),

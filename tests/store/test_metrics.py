@@ -182,8 +182,8 @@ def test_of_points_recorded_together_the_last_is_the_current_one(journal: Path) 
 
 def test_a_point_recorded_again_under_its_id_counts_once(journal: Path) -> None:
     for _ in range(3):
-        metrics.record("m_seconds", 7, point_id="run-1-load")
-    metrics.record_many([{"name": "m_seconds", "value": 7, "id": "run-1-load"}] * 2)
+        metrics.record("m_seconds", 7, point_id="run-1-load the data")
+    metrics.record_many([{"name": "m_seconds", "value": 7, "id": "run-1-load the data"}] * 2)
     assert len(journal.read_text().splitlines()) == 5
     assert window().statistics()["count"] == 1
 
