@@ -5,7 +5,7 @@ from __future__ import annotations
 from colony_lib.base import clock
 from colony_lib.base.errors import OK
 from colony_lib.base.text import cut, escape, plural, show_duration
-from colony_lib.cli import show
+from colony_lib.cli import args, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,14 +20,13 @@ RUNS = 3  # live runs that are shown one by one
 
 
 def main(argv: list[str]) -> int:
-    # `watch` calls this every few seconds: the two usual calls do not pay for a parser of options.
-    as_json = bool(argv) if argv in ([], ["--json"]) else _options(argv)
+    given = args.simple(argv, switches=["--json"]) or _parser().parse_args(argv)
     from colony_lib.store import agents, config
 
     settings = config.load()
     survey = agents.Survey()
     found = agents.states(settings, survey)
-    if as_json:
+    if given.json:
         show.records(found)
         return OK
     _line(_summary(settings["name"], found, survey))
@@ -42,10 +41,7 @@ def main(argv: list[str]) -> int:
     return OK
 
 
-def _options(argv: list[str]) -> bool:
-    """Whether --json is asked for."""
-    from colony_lib.cli import args
-
+def _parser() -> args.Parser:
     parser = args.Parser(
         "colony status",
         "what the agents and the live runs are doing",
@@ -57,7 +53,7 @@ def _options(argv: list[str]) -> bool:
         details="--json prints the agents, one a line. An agent is working while a live run has a running step of it.",
     )
     args.add_json(parser)
-    return bool(parser.parse_args(argv).json)
+    return parser
 
 
 def _row(agent: Record) -> Record:
