@@ -31,8 +31,9 @@ Without thresholds in pipeline.yml: completeness at least 0.95, duplicates below
 FAIL; any duplicate or error at all, and no records, is WARN (no records of a dataset that is required: FAIL).
 
 quality_score is completeness x uniqueness x validity: the shares of cells that are not null, of rows that do not
-repeat another, and of records without an error (of the schema, in transform, or of a foreign key or rule whose
-check did not pass), rounded down to four digits; of several datasets the worst counts. Without records it is 0.
+repeat another, and of records without an error (of the schema, in transform, or of a foreign key or rule that
+failed with severity fail), rounded down to four digits; of several datasets the worst counts. Without records it
+is 0, unless record_count passes.
 
 Exit status: 0 for PASS and WARN (rows with a problem are flagged in the report), 1 for FAIL. On FAIL the
 orchestrator is sent a message, and colony load refuses the data."""

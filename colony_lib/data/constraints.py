@@ -33,7 +33,7 @@ def read(field: Field, given: Mapping[str, Any], place: Place) -> dict[str, Any]
     for name, value in given.items():
         where = place("constraints", name)
         if name not in known:
-            raise unknown(f"constraint of a {field.type} field", escape(name), known, where=where, code=USAGE)
+            raise unknown(f"{field.type} constraint", escape(name), known, where=where, code=USAGE)
         if name in _FLAGS:
             if not isinstance(value, bool):
                 raise ColonyError(f"'{name}' is true or false, not {escape(value)}", where=where, code=USAGE)

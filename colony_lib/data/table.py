@@ -27,8 +27,8 @@ _KINDS = {
 def from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """A frame with one line a row (index 0, 1, …) and a column for every key, in order of first appearance.
 
-    A column of integers, of numbers with a fraction, or of booleans gets that dtype; all other values stay the
-    Python objects they are. A key that a row does not have is null.
+    A column of integers, of numbers, or of booleans gets that dtype; all other values stay the Python objects they
+    are. A key that a row does not have is null.
     """
     if not rows:
         return frame({}, 0)
@@ -49,6 +49,7 @@ def frame(columns: dict[str, pd.Series], length: int) -> pd.DataFrame:
     return made
 
 
+_EXACT = 2**53  # up to here every integer is a float too
 _FILLERS: dict[type, tuple[str, str, Any]] = {
     int: ("integer", "int64", 0),
     float: ("number", "float64", 0.0),
@@ -61,6 +62,8 @@ def infer(values: list[Any]) -> pd.Series:
     types = set(map(type, values))
     holes = type(None) in types
     types.discard(type(None))
+    if types == {int, float} and all(value is None or -_EXACT <= value <= _EXACT for value in values):
+        types = {float}  # numbers, some of them whole
     index = pd.RangeIndex(len(values))
     if len(types) == 1 and (known := _FILLERS.get(types.pop())):
         kind, dtype, filler = known

@@ -16,6 +16,7 @@ from colony_lib.base.errors import USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
 from colony_lib.data import expression, table
 from colony_lib.data.expression import Expression
+from colony_lib.data.transformations.registry import completed
 
 _MEASURE = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*\Z", re.DOTALL)
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)\Z")
@@ -102,7 +103,8 @@ class Measure:
         made = table.empty(result, index)
         if there.any():
             made = work(values[there], groups[there]).reindex(index)
-            made = made.where(made.notna(), None) if made.dtype == object else made
+            if result == "string":  # pandas may have made a text dtype of its own of it
+                made = table.nulled(made.astype(object), made.isna().to_numpy(dtype=bool))
         return made if nothing is None else made.fillna(nothing)
 
 
@@ -126,6 +128,9 @@ class Aggregation:
 
     def apply(self, frame: pd.DataFrame) -> pd.DataFrame:
         """One row for each combination of the `by` columns that occurs, nulls among them, in their order."""
+        if not len(frame):
+            used = [c for e in (self.where, *(m.of for m in self.measures)) if e is not None for c in e.columns]
+            frame = completed(frame, [*self.by, *used])
         for name in self.by:
             if name not in frame.columns:
                 raise unknown("column", escape(name), map(str, frame.columns), where=self.place("by"), code=USAGE)

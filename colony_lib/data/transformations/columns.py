@@ -8,7 +8,7 @@ import numpy as np
 
 from colony_lib.data import expression, table, tableschema
 from colony_lib.data.tableschema import Field
-from colony_lib.data.transformations.registry import Apply, Step, Work, transformation
+from colony_lib.data.transformations.registry import Apply, Step, Work, completed, transformation
 
 
 @transformation("derive", keys=("column", "expression"))
@@ -18,7 +18,7 @@ def derive(step: Step) -> Apply:
     formula = expression.parse(step.need("expression"), where=step.place("expression"))
 
     def apply(work: Work) -> dict[str, Any]:
-        column = formula.evaluate(work.frame)
+        column = formula.evaluate(work.frame if len(work.frame) else completed(work.frame, formula.columns))
         work.set({name: column})
         return {"rows_affected": int(column.notna().sum())}
 

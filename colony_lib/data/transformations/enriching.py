@@ -11,7 +11,7 @@ from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data import table
 from colony_lib.data.tableschema import shown
-from colony_lib.data.transformations.registry import Apply, Step, Work, transformation
+from colony_lib.data.transformations.registry import Apply, Step, Work, completed, transformation
 
 
 @transformation("enrich", keys=("dataset", "on", "columns", "missing", "duplicates"))
@@ -33,20 +33,21 @@ def enrich(step: Step) -> Apply:
         other = work.lookup(dataset)
         for ours in on:
             step.column(work, ours, "on")
+        if not len(other):
+            other = completed(other, [*on.values(), *wanted])
         for theirs in [*on.values(), *wanted]:
             if theirs not in other.columns:
                 fix = "there is " + ", ".join(sorted(map(escape, other.columns))[:10])
                 raise step.error(f"the dataset '{dataset}' has no column '{escape(theirs)}'", "columns", fix)
         for ours in wanted.values():
             if ours in work.frame.columns:
-                raise step.error(
-                    f"there is a column '{escape(ours)}' already", "columns", "give it another name: {theirs: ours}"
-                )
+                fix = "give it another name: {theirs: ours}"
+                raise step.error(f"there is a column '{escape(ours)}' already", "columns", fix)
         place, twice = _places(step, work.frame, other, on)
         if twice and duplicates == "error":
             key = ", ".join(f"{theirs} {shown(other[theirs].iloc[twice[0]])}" for theirs in on.values())
             raise ColonyError(
-                f"the dataset '{dataset}' has {plural(len(twice), 'row')} with a key that it has already ({escape(key)})",
+                f"the dataset '{dataset}' has {plural(len(twice), 'row')} with a repeated key ({escape(key)})",
                 where=step.place(),
                 fix="make its keys unique, or write 'duplicates: first'",
                 code=FAILED,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from colony_lib.base.errors import USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
+from colony_lib.data import table
 from colony_lib.data.tableschema import Problem, Schema
 
 ROWS = "rows"  # each row by itself: may run on a part of the rows
@@ -77,6 +78,13 @@ def rebuilt(columns: dict[str, pd.Series], index: pd.Index) -> pd.DataFrame:
     return made
 
 
+def completed(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """A frame without rows, with those columns too: no records have no columns, and are no error."""
+    missing = [name for name in names if name not in frame.columns]
+    columns = {str(c): frame[c] for c in frame.columns} | {name: table.empty("any", frame.index) for name in missing}
+    return rebuilt(columns, frame.index) if missing else frame
+
+
 Apply = Callable[[Work], dict[str, Any]]  # returns at least rows_affected
 
 
@@ -118,7 +126,9 @@ class Step:
         return ColonyError(what, where=self.place(key) if key else self.place(), fix=fix, code=USAGE)
 
     def column(self, work: Work, name: str, key: str = "column") -> pd.Series:
-        """The column; ColonyError (USAGE) with the nearest names when there is none."""
+        """The column; ColonyError (USAGE) with the nearest names when there is none (in no rows, it is made)."""
+        if not len(work.frame):
+            work.frame = completed(work.frame, [name])
         if name not in work.frame.columns:
             raise unknown("column", escape(name), map(str, work.frame.columns), where=self.place(key), code=USAGE)
         return work.frame[name]

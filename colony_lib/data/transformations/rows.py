@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from colony_lib.data import expression, table
-from colony_lib.data.transformations.registry import TABLE, Apply, Step, Work, transformation
+from colony_lib.data.transformations.registry import TABLE, Apply, Step, Work, completed, transformation
 
 
 @transformation("drop_duplicates", keys=("key", "keep"), scope=TABLE)
@@ -71,7 +71,7 @@ def filter_(step: Step) -> Apply:
     condition = expression.parse(step.need("where"), where=step.place("where"))
 
     def apply(work: Work) -> dict[str, Any]:
-        true, _ = condition.truth(work.frame)
+        true, _ = condition.truth(work.frame if len(work.frame) else completed(work.frame, condition.columns))
         return {"rows_affected": work.drop(~true), "where": condition.text}
 
     return apply
