@@ -190,6 +190,7 @@ def _validation(pipeline: Pipeline, date: str, missing: list[str]) -> dict[str, 
             continue
         found[name] = {
             "status": str(report.get("status")),
+            "timestamp": report.get("timestamp"),
             "quality_score": report.get("quality_score") or 0.0,
             "record_count": report.get("record_count") or 0,
             "error_count": report.get("error_count") or 0,

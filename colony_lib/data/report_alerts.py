@@ -75,10 +75,12 @@ def send(report: dict[str, Any], judged: list[dict[str, Any]], *, in_colony: boo
 
 
 def measure(report: dict[str, Any]) -> None:
-    """Record the day's metrics. A point's id is made of the run (else the date) and its value: a repeat counts once,
-    a corrected figure is a new point; a run has one duration."""
+    """Record the day's metrics, at the time of the load (else of the validation). A point's id is made of the run (else
+    the date) and its value: a repeat counts once, a corrected figure is a new point; a run has one duration."""
     from colony_lib.store import metrics
 
+    validated = [one["timestamp"] for one in report["validation"].values() if one["timestamp"]]
+    at = report["load"].get("load_time") or max(validated, default=None)
     for name, figure in METRICS.items():
         value = report[figure]
         if value is None:
@@ -87,7 +89,7 @@ def measure(report: dict[str, Any]) -> None:
         if report["workflow"]:
             labels["workflow"] = report["workflow"]
         identity = "" if figure == "duration_seconds" else str(value)
-        metrics.record(name, value, labels, point_id=_id("report", report, name, identity))
+        metrics.record(name, value, labels, at, _id("report", report, name, identity))
 
 
 def _id(kind: str, report: dict[str, Any], *parts: str) -> str:

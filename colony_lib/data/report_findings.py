@@ -1,4 +1,4 @@
-"""What was found in a day's data: nulls, rejected records by reason, and values that a lookup did not find."""
+"""What was found in a day's data: nulls, what is true, records rejected and why, values that a lookup did not find."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _VALUES = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![A-Za-z_])-?\d+(?:\.\d+)?')
 
 
 def gather(pipeline: Pipeline, name: str, date: str) -> dict[str, Any]:
-    """{nulls, rejected, lookups} of a dataset:
+    """{nulls, true, rejected, lookups} of a dataset:
 
-    nulls [{column, nulls, share}] the emptiest first; rejected [{transformation, reason, count, example}] the most
-    frequent first; lookups [{dataset, on, found, missing, without_key, unknown, examples: [{value, count}]}].
+    nulls [{column, nulls, share}] the emptiest first; true [{column, rows, share}] of its boolean columns; rejected
+    [{transformation, reason, count, example}] the most frequent first; lookups [{dataset, on, found, missing,
+    without_key, unknown, examples: [{value, count}]}].
     """
     report = files.read_json(pipeline.path("transformation", name, date), {}) or {}
     rows_out = report.get("rows_out") or 0
@@ -27,11 +28,28 @@ def gather(pipeline: Pipeline, name: str, date: str) -> dict[str, Any]:
         for column in report.get("columns") or []
         if column.get("nulls") and rows_out
     ]
+    booleans = [column["name"] for column in report.get("columns") or [] if column.get("type") == "boolean"]
     return {
         "nulls": sorted(nulls, key=lambda one: (-one["nulls"], one["column"])),
+        "true": _true(pipeline, name, date, booleans) if booleans and rows_out else [],
         "rejected": _rejected(pipeline, name, date),
         "lookups": _lookups(pipeline, name, date, report.get("transformations") or []),
     }
+
+
+def _true(pipeline: Pipeline, name: str, date: str, columns: list[str]) -> list[dict[str, Any]]:
+    """How many rows each boolean column is true in; [] where the transformed file is not there any more."""
+    try:
+        _, rows = envelope.stream(pipeline.path("transformed", name, date))
+    except FileNotFoundError:
+        return []
+    counts = dict.fromkeys(columns, 0)
+    total = 0
+    for row in rows:
+        total += 1
+        for column in columns:
+            counts[column] += row.get(column) is True
+    return [{"column": column, "rows": count, "share": count / max(total, 1)} for column, count in counts.items()]
 
 
 def general(reason: str) -> str:

@@ -124,22 +124,41 @@ def _records(report: dict[str, Any]) -> list[str]:
 def _findings(report: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, found in report["findings"].items():
-        part = _nulls(found, report["transform"][name]["rows_out"]) + _rejected(found) + _lookups(found)
+        transformed = report["transform"][name]
+        part = _cleaned(transformed) + _nulls(found, transformed["rows_out"]) + _rejected(found) + _lookups(found)
         part += _invalid(report["validation"].get(name, {}))
         if part:
             lines += [f"### {code(name)}", "", *part, ""]
     return ["## What was found in the data", "", *lines] if lines else []
 
 
-def _nulls(found: dict[str, Any], rows: int) -> list[str]:
-    if not found["nulls"]:
+def _cleaned(transformed: dict[str, Any]) -> list[str]:
+    done = [step for step in transformed["transformations"] or [] if step.get("rows_affected")]
+    if not done:
         return []
+    said = []
+    for step in done:
+        name = step.get("name") or " ".join(str(step[key]) for key in ("type", "column", "dataset") if step.get(key))
+        said.append(f"{code(name)} {number(step['rows_affected'])}")
+    return [f"- Transformations, with the rows that each changed: {', '.join(said)}"]
+
+
+def _nulls(found: dict[str, Any], rows: int) -> list[str]:
+    lines = []
+    if found["true"]:
+        true = ", ".join(
+            f"{code(one['column'])} {number(one['rows'])} ({percent(one['share'])})" for one in found["true"]
+        )
+        lines.append(f"- True, of {number(rows)} rows: {true}")
+    if not found["nulls"]:
+        return lines
     shown = ", ".join(
         f"{code(one['column'])} {number(one['nulls'])} ({percent(one['share'])})"
         for one in found["nulls"][:NULLS_SHOWN]
     )
     rest = len(found["nulls"]) - NULLS_SHOWN
-    return [f"- Without a value, of {number(rows)} rows: {shown}" + (f" and {rest} more columns" if rest > 0 else "")]
+    more = f" and {rest} more columns" if rest > 0 else ""
+    return [*lines, f"- Without a value, of {number(rows)} rows: {shown}{more}"]
 
 
 def _rejected(found: dict[str, Any]) -> list[str]:
@@ -175,10 +194,15 @@ def _invalid(validation: dict[str, Any]) -> list[str]:
         for sample in (error.get("sample") or [])[:1]:
             line += f", such as row {number(sample.get('row'))}: {text(sample.get('reason'))}"
         lines.append(line)
-    for row in validation.get("flagged", [])[:SAMPLES]:
+    flagged: dict[str, list[str]] = {}
+    for row in validation.get("flagged", []):
         key = ", ".join(f"{name}={value}" for name, value in (row.get("key") or {}).items())
-        by = ", ".join(map(code, row.get("checks") or []))
-        lines.append(f"- Flagged: row {number(row.get('row'))} {code(key) + ' ' if key else ''}by {by}")
+        for check in row.get("checks") or []:
+            flagged.setdefault(str(check), []).append(
+                f"row {number(row.get('row'))}" + (f" {code(key)}" if key else "")
+            )
+    for check, rows in flagged.items():
+        lines.append(f"- Flagged by {code(check)}: {'; '.join(rows[:3])}" + ("; …" if len(rows) > 3 else ""))
     return lines
 
 

@@ -367,6 +367,8 @@ def test_a_replace_keeps_the_old_table_as_parquet_and_counts_what_went(folder: P
     first = load()
     assert (counts(first), first["tables"]["t"]["backup"]) == ([0, 3, 3, 0, 0, 0], None)
     day(folder, "t", [{"k": 1, "a": "x"}, {"k": 8, "a": "new"}], "2013-02-09")
+    (folder / "backups").mkdir()
+    (folder / "backups/.t_before_2013-02-08_0123.parquet.77.tmp").write_text("left by a load that was killed")
     second = load("2013-02-09")
     assert counts(second) == [3, 2, 1, 0, 1, 2]
     backup = second["tables"]["t"]["backup"]

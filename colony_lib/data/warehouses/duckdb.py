@@ -214,6 +214,9 @@ class DuckDB:
     def backup(self, table: str, path: str) -> int:
         folder, name = os.path.split(path)
         files.make_dirs(folder)
+        for left in os.listdir(folder):  # by a load that was killed: the warehouse's lock is ours, nobody writes them
+            if left.startswith(f".{table}_before_") and left.endswith(".tmp"):
+                os.unlink(os.path.join(folder, left))
         temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
         try:
             rows: int = self.one(f"COPY {quote(table)} TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
