@@ -175,9 +175,13 @@ def test_neither_the_order_of_the_lines_nor_repeats_change_the_meaning(journal: 
     assert len(pictures) == 1
 
 
-def test_of_points_recorded_together_the_last_is_the_current_one(journal: Path) -> None:
+def test_of_points_with_one_time_the_last_recorded_is_the_current_one(journal: Path) -> None:
     metrics.record_many([{"name": "m_seconds", "value": value} for value in (5, 9, 2)])
     assert window().statistics()["current"] == 2
+    for value in range(10):
+        metrics.record("n", value)
+    assert points.Newest("n").value == 9
+    assert points.Window("n", 24).statistics()["count"] == 10
 
 
 def test_a_point_recorded_again_under_its_id_counts_once(journal: Path) -> None:
