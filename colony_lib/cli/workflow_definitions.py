@@ -102,8 +102,8 @@ def _row(path: str) -> Record:
     """A workflow as `list --json` prints it (schemas/workflow-list.schema.json), good or not."""
     from colony_lib.store import workflow
 
-    row: Record = {"name": workflow.stem(path), "file": workflow.relative(path), "description": "", "trigger": None, "cron": None}
-    row |= {"timezone": None, "steps": None, "valid": False, "problem": None}
+    row: Record = {"name": workflow.stem(path), "file": workflow.relative(path), "description": ""}
+    row |= {"trigger": None, "cron": None, "timezone": None, "steps": None, "valid": False, "problem": None}
     try:
         plan = workflow.load(path)
     except ColonyError as error:

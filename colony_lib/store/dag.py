@@ -104,7 +104,7 @@ _LINES = {
     "dlr": "┬",
     "ulr": "┴",
 }
-_ASCII = str.maketrans("│─├┤┼╭╮╰╯┬┴●", "|-|||..''.'o")
+_ASCII = str.maketrans("│─├┤┼╭╮╰╯┬┴●◂▸", "|-|||..''.'o<>")
 
 
 def drawing(plan: Mapping[str, Any], *, ascii_only: bool = False) -> list[tuple[str, str]]:
@@ -164,17 +164,27 @@ def _targets(lanes: list[str | None], column: int, children: list[str]) -> list[
 
 
 def _joint(old: list[str | None], new: list[str | None], column: int, targets: list[int]) -> str:
+    """The row below a step: lines lead from its column to new lanes, and to lanes that were there before. Where
+    there are several targets, an arrow shows that such a lane is joined and not left."""
     left, right = min([column, *targets]), max([column, *targets])
     text = ""
     for i, lane in enumerate(new):
-        before = i < len(old) and old[i] is not None
-        if i == column or i in targets:
-            up = i == column or (before and old[i] == lane)
-            ends = ("u" if up else "") + ("d" if lane else "") + ("l" if i > left else "") + ("r" if i < right else "")
-            text += _LINES[ends]
-        elif left < i < right:
-            text += "│" if lane and before else "─"
+        joined = i in targets and i != column and _is_joined(old, new, i)
+        if i == column or (i in targets and not (joined and len(targets) > 1)):
+            ends = "u" if i == column or joined else ""
+            text += _LINES[ends + ("d" if lane else "") + ("l" if i > left else "") + ("r" if i < right else "")]
+        elif left < i < right and not lane:
+            text += "─"
         else:
             text += "│" if lane else " "
-        text += "─" if left <= i < right else " "
+        filler = "─" if left <= i < right else " "
+        if len(targets) > 1 and joined and i < column:
+            filler = "◂"
+        if len(targets) > 1 and i >= column and i + 1 in targets and _is_joined(old, new, i + 1):
+            filler = "▸"
+        text += filler
     return text
+
+
+def _is_joined(old: list[str | None], new: list[str | None], i: int) -> bool:
+    return i < len(old) and old[i] is not None and old[i] == new[i]

@@ -149,7 +149,8 @@ def problems(name_or_path: str) -> list[ColonyError]:
     """Everything that is wrong with a workflow file, in the order of its lines; [] for a good one."""
     try:
         file = _resolve(name_or_path)
-        same = [other for other in files() if stem(other) == stem(file) and os.path.dirname(other) == _folder(file)]
+        ours = paths.root_or_none() is not None and _folder(file) == paths.workflow_folder()
+        same = [other for other in files() if stem(other) == stem(file)] if ours else []
         found = _compile(file, _source(file))[1]
     except ColonyError as error:
         return [error]

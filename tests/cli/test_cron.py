@@ -1,0 +1,339 @@
+"""`colony cron`: lines that work under cron's bare environment, in a crontab that is otherwise left alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from colony_lib.store import schema
+from tests.conftest import Colony, Result
+
+# Keeps a table in the file $CRONTAB_FILE as Debian's crontab does: -l of none fails, a bad line or a missing last
+# newline is refused and the old table stays.
+CRONTAB = f"""\
+#!{sys.executable} -S
+import os, re, sys
+file = os.environ["CRONTAB_FILE"]
+if sys.argv[1:] == ["-l"]:
+    if not os.path.exists(file):
+        sys.exit("no crontab for tester")
+    sys.stdout.buffer.write(open(file, "rb").read())
+elif sys.argv[1:] == ["-"]:
+    data = sys.stdin.buffer.read()
+    good = rb"[ \\t]*(#.*)?|[ \\t]*\\w+[ \\t]*=.*|[ \\t]*([-*/,0-9]+[ \\t]+){{5}}.{{1,998}}"
+    for number, line in enumerate(data.split(b"\\n")[:-1], 1):
+        if not re.fullmatch(good, line):
+            sys.exit(f'"-":{{number}}: bad minute\\nerrors in crontab file, can\\'t install.')
+    if data and not data.endswith(b"\\n"):
+        sys.exit("new crontab file is missing newline before EOF, can't install.")
+    with open(file + ".new", "wb") as new:
+        new.write(data)
+    os.rename(file + ".new", file)
+else:
+    sys.exit(f"usage error: unrecognized option {{sys.argv[1:]}}")
+"""
+FOREIGN = b"# m h  dom mon dow   command\n\nMAILTO=me@example.org\n0 5 * * *\t/bin/backup \xe9 100\\%  \n"
+DAILY = 'trigger: {type: schedule, cron: "0 2 * * *"}\nsteps:\n  - {name: a, run: "echo did {{date}}"}\n'
+
+
+class Cron:
+    """A colony and a crontab of its own."""
+
+    def __init__(self, colony: Colony, folder: Path) -> None:
+        self.colony = colony
+        self.table = folder / "crontab"
+        tools = folder / "tools"
+        tools.mkdir(exist_ok=True)
+        (tools / "crontab").write_text(CRONTAB)
+        (tools / "crontab").chmod(0o755)
+        self.env = {
+            "CRONTAB_FILE": str(self.table),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "PATH": f"{tools}{os.pathsep}{self._path()}",
+        }
+
+    @staticmethod
+    def _path() -> str:
+        from tests.conftest import clean_environment
+
+        return clean_environment()["PATH"]
+
+    def __call__(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> Result:
+        return self.colony("cron", *words, check=check, env={**self.env, **(env or {})})
+
+    def lines(self) -> list[str]:
+        """The lines of the table that are Colony's jobs."""
+        text = self.table.read_bytes().decode("utf-8", "replace")
+        return [line for line in text.split("\n") if "colony-workflow" in line]
+
+
+@pytest.fixture
+def cron(colony: Colony, tmp_path: Path) -> Cron:
+    return Cron(colony, tmp_path)
+
+
+def as_cron(line: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a crontab line's command as cron would: sh, hardly any environment, from HOME; '\\%' is '%'."""
+    command = line.split(" ", 5)[5]
+    assert not re.search(r"(?<!\\)%", command)
+    bare = ["env", "-i", f"HOME={home}", "LOGNAME=tester", "SHELL=/bin/sh", "PATH=/usr/bin:/bin"]
+    return subprocess.run(
+        [*bare, "sh", "-c", command.replace("\\%", "%")],
+        cwd=home,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+def test_install_prints_and_writes_the_lines_and_leaves_the_others(cron: Cron) -> None:
+    cron.table.write_bytes(FOREIGN)
+    cron.colony.workflow("daily", DAILY)
+    cron.colony.workflow("by-hand", "steps: [{name: a, run: x}]")
+    result = cron("install")
+    assert result.err == "installed: 1 workflow; 'colony cron next' shows when\n"
+    data = cron.table.read_bytes()
+    assert data.startswith(FOREIGN)
+    assert cron.lines() == result.out.splitlines()
+    root = str(cron.colony.root)
+    assert re.fullmatch(
+        rf"0 2 \* \* \* cd {re.escape(root)} && /\S*python\S* /\S*/bin/colony-workflow run daily "
+        r">> \.colony/logs/cron\.log 2>&1\n",
+        result.out,
+    )
+    assert cron("list").out == result.out
+    again = cron("install")
+    assert (again.out, again.err) == (result.out, "already there: 1 workflow; 'colony cron next' shows when\n")
+    assert cron.table.read_bytes() == data
+    removed = cron("remove")
+    assert (removed.out, removed.err) == ("", "removed: 1 workflow\n")
+    assert cron.table.read_bytes() == FOREIGN
+    assert cron("remove").err == "nothing of this colony is in the crontab\n"
+
+
+def test_without_a_crontab_one_is_made(cron: Cron) -> None:
+    cron.colony.workflow("daily", DAILY)
+    cron("install")
+    assert len(cron.lines()) == 1
+    cron("remove")
+    assert cron.table.read_bytes() == b""
+
+
+def test_dry_run_shows_the_difference_and_changes_nothing(cron: Cron) -> None:
+    cron.table.write_bytes(FOREIGN)
+    cron.colony.workflow("daily", DAILY)
+    shown = cron("install", "--dry-run").out.splitlines()
+    assert shown[:2] == ["--- crontab now", "+++ crontab then"]
+    added = [line[1:] for line in shown[3:] if line.startswith("+")]
+    assert added[0].startswith("# >>> colony ") and added[1] == "# workflow daily"
+    assert added[2] + "\n" == cron("list").out
+    assert not [line for line in shown[3:] if line.startswith("-")]
+    assert cron.table.read_bytes() == FOREIGN
+    cron("install")
+    whole = cron.table.read_bytes()
+    assert cron("install", "--dry-run").out == ""
+    assert len([line for line in cron("remove", "--dry-run").out.splitlines()[3:] if line.startswith("-")]) == 4
+    assert cron.table.read_bytes() == whole
+
+
+@pytest.mark.parametrize("folder", ["colony", 'it\'s 100% $HOME "é" `x` &'])
+def test_an_installed_line_works_under_crons_bare_environment(tmp_path: Path, colony: Colony, folder: str) -> None:
+    root = tmp_path / "at" / folder
+    root.parent.mkdir()
+    colony.root.rename(root)
+    cron = Cron(Colony(root), tmp_path)
+    cron.colony.workflow("daily", DAILY)
+    cron("install")
+    (line,) = cron.lines()
+    done = as_cron(line, tmp_path)
+    log = (root / ".colony" / "logs" / "cron.log").read_text()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), log
+    run_id = log.split("\n")[0]
+    run = cron.colony.json("workflow", "status", run_id, "--json")
+    assert (run["status"], run["workflow"]) == ("completed", "daily")
+    assert run["steps"][0]["output"] == f"did {run['date']}"
+    done = as_cron(line, tmp_path)
+    assert done.returncode == 0
+    assert len(cron.colony.lines("workflow", "history", "--json")) == 2
+
+
+def test_commands_of_steps_find_colony_under_cron(cron: Cron, tmp_path: Path) -> None:
+    cron.colony.workflow("daily", DAILY.replace("echo did {{date}}", "colony state set day done={{date}}"))
+    cron("install")
+    done = as_cron(cron.lines()[0], tmp_path)
+    assert done.returncode == 0, (cron.colony.root / ".colony" / "logs" / "cron.log").read_text()
+    assert cron.colony("state", "get", "day", "done").out.strip()
+
+
+def other_zone() -> str:
+    """A zone whose clock is not this machine's."""
+    from colony_lib.store import schedule
+
+    names = ["Asia/Kolkata", "America/New_York"]
+    return next(name for name in names if schedule.zone_name(schedule.machine_zone()) != name)
+
+
+def test_a_line_for_another_zone_runs_only_when_it_is_due(cron: Cron, tmp_path: Path) -> None:
+    import datetime
+    from zoneinfo import ZoneInfo
+
+    zone = other_zone()
+    soon = datetime.datetime.now(ZoneInfo(zone)) + datetime.timedelta(hours=3)
+    trigger = f'{{type: schedule, cron: "0 {soon.hour} * * *", timezone: {zone}}}'
+    cron.colony.workflow("daily", f"trigger: {trigger}\nsteps:\n  - {{name: a, run: 'true'}}\n")
+    cron("install")
+    (line,) = cron.lines()
+    assert " due daily && " in line
+    assert as_cron(line, tmp_path).returncode == 1
+    assert cron.colony.lines("workflow", "history", "--json") == []
+    due = soon.replace(minute=0, second=30, microsecond=0).astimezone(datetime.UTC)
+    frozen = line.replace(" && {", f" && COLONY_NOW={due:%Y-%m-%dT%H:%M:%SZ} && export COLONY_NOW && {{")
+    assert as_cron(frozen, tmp_path).returncode == 0
+    assert [run["workflow"] for run in cron.colony.lines("workflow", "history", "--json")] == ["daily"]
+
+
+def test_one_workflow_can_be_installed_and_removed_by_name(cron: Cron) -> None:
+    for name in ("a", "b", "c"):
+        cron.colony.workflow(name, DAILY)
+    cron("install", "b")
+    assert [re.findall(r"run (\w+) ", line) for line in cron.lines()] == [["b"]]
+    cron("install", "a")
+    assert [re.findall(r"run (\w+) ", line) for line in cron.lines()] == [["a"], ["b"]]
+    cron("remove", "a")
+    assert [re.findall(r"run (\w+) ", line) for line in cron.lines()] == [["b"]]
+    result = cron("remove", "c", check=False)
+    assert (result.code, result.err) == (1, "colony cron: unknown workflow in the crontab 'c'; there is 'b'\n")
+    cron("install")
+    assert len(cron.lines()) == 3
+
+
+def test_a_schedule_that_is_gone_is_taken_out_at_the_next_install(cron: Cron) -> None:
+    cron.table.write_bytes(FOREIGN)
+    cron.colony.workflow("daily", DAILY)
+    cron("install")
+    cron.colony.workflow("daily", "steps: [{name: a, run: x}]")
+    result = cron("install")
+    assert (result.out, result.err) == ("", "no workflow has a schedule; the old lines are gone\n")
+    assert cron.table.read_bytes() == FOREIGN
+
+
+def test_a_bad_workflow_stops_an_install_before_anything_is_written(cron: Cron) -> None:
+    cron.colony.workflow("daily", DAILY)
+    cron.colony.workflow("bad", "steps: [{name: a}]")
+    result = cron("install", check=False)
+    assert (result.code, result.out, cron.table.exists()) == (2, "", False)
+    assert result.err.startswith("colony cron: step 'a' has neither 'run' nor 'instructions' at .colony/workflows/bad")
+    cron("install", "daily")
+    result = cron("install", "bad", check=False)
+    assert result.code == 2
+
+
+def test_a_workflow_without_a_schedule_or_that_is_unknown_is_refused(cron: Cron) -> None:
+    cron.colony.workflow("by-hand", "steps: [{name: a, run: x}]")
+    result = cron("install", "by-hand", check=False)
+    assert result.code == 2
+    assert result.err.startswith("colony cron: workflow 'by-hand' has no schedule at .colony/workflows/by-hand.yaml; ")
+    result = cron("next", "by-hnd", check=False)
+    assert (result.code, result.err) == (1, "colony cron: unknown workflow 'by-hnd'; did you mean 'by-hand'?\n")
+    assert cron("list").err == "no workflow has a schedule\n"
+    assert cron("next").err == "no workflow has a schedule\n"
+
+
+def test_what_crontab_refuses_is_told_and_the_old_table_stays(cron: Cron) -> None:
+    broken = FOREIGN + b"every morning /bin/x\n"
+    cron.table.write_bytes(broken)
+    cron.colony.workflow("daily", DAILY)
+    result = cron("install", check=False)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "colony cron: 'crontab' refused the new table, the old one stays: \"-\":5: bad minute errors in crontab "
+        "file, can't install.\n"
+    )
+    assert cron.table.read_bytes() == broken
+
+
+def test_a_machine_without_crontab_is_told_what_else_to_do(cron: Cron, tmp_path: Path) -> None:
+    cron.colony.workflow("daily", DAILY)
+    few = tmp_path / "few"
+    few.mkdir()
+    for tool in ("sh", "env", "dirname", "readlink"):
+        (few / tool).symlink_to(f"/usr/bin/{tool}")
+    from tests.conftest import BIN
+
+    path = os.pathsep.join([str(BIN), str(Path(sys.executable).parent), str(few)])
+    result = cron("install", check=False, env={"PATH": path})
+    assert result.code == 1
+    assert result.err.startswith("colony cron: there is no 'crontab' command on PATH; ")
+    listed = cron("list", "--json", env={"PATH": path})
+    assert '"installed":null' in listed.out
+    assert cron("list", env={"PATH": path}).err == ""
+
+
+def test_list_as_json_says_what_is_installed(cron: Cron) -> None:
+    for name in ("a", "b"):
+        cron.colony.workflow(name, DAILY)
+    cron("install", "a")
+    cron.colony.workflow("a", DAILY.replace("0 2", "0 3"))
+    rows = cron.colony.lines("cron", "list", "--json", env=cron.env)
+    assert [(row["workflow"], row["cron"], row["installed"], row["current"]) for row in rows] == [
+        ("a", "0 3 * * *", True, False),
+        ("b", "0 2 * * *", False, None),
+    ]
+    for row in rows:
+        schema.check(row, "cron-list")
+
+
+def test_next_prints_times_with_their_zone(cron: Cron) -> None:
+    cron.colony.workflow("berlin", DAILY.replace('*"}', '*", timezone: Europe/Berlin}'))
+    cron.colony.workflow("hourly", DAILY.replace('"0 2 * * *"', "'@hourly', timezone: UTC"))
+    frozen = {"COLONY_NOW": "2026-11-23T00:30:00Z"}
+    assert cron("next", env=frozen).out == (
+        "WORKFLOW  NEXT                    TIMEZONE       IN\n"
+        "berlin    2026-11-23 02:00+01:00  Europe/Berlin  30m00s\n"
+        "hourly    2026-11-23 01:00+00:00  UTC            30m00s\n"
+    )
+    rows = cron.colony.lines("cron", "next", "berlin", "-n", "2", "--json", env={**cron.env, **frozen})
+    assert rows[0] == {
+        "workflow": "berlin",
+        "next": "2026-11-23T01:00:00.000Z",
+        "local": "2026-11-23T02:00:00+01:00",
+        "timezone": "Europe/Berlin",
+    }
+    assert rows[1]["next"] == "2026-11-24T01:00:00.000Z"
+    for row in rows:
+        schema.check(row, "cron-next")
+
+
+def test_due_answers_by_its_status_alone(cron: Cron) -> None:
+    cron.colony.workflow("berlin", DAILY.replace('*"}', '*", timezone: Europe/Berlin}'))
+    for now, code in [("2026-11-23T01:00:59Z", 0), ("2026-11-23T01:01:00Z", 1), ("2026-11-23T02:00:00Z", 1)]:
+        result = cron("due", "berlin", check=False, env={"COLONY_NOW": now})
+        assert (result.code, result.out, result.err) == (code, "", "")
+
+
+def test_colonies_that_install_at_the_same_time_do_not_lose_each_others_lines(colony: Colony, tmp_path: Path) -> None:
+    colonies = []
+    for number in range(5):
+        root = tmp_path / f"c{number}"
+        (root / ".colony" / "workflows").mkdir(parents=True)
+        (root / "colony.yml").write_text("name: c\n")
+        colonies.append(Cron(Colony(root), tmp_path))
+        colonies[-1].colony.workflow("daily", DAILY)
+    colonies[0].table.write_bytes(FOREIGN)
+    running = [cron.colony.start("cron", "install", env=cron.env) for cron in colonies]
+    for process in running:
+        assert process.communicate()[1].startswith("installed: 1 workflow")
+    assert colonies[0].table.read_bytes().startswith(FOREIGN)
+    assert sorted(re.findall(r"cd \S+/(c\d) ", "\n".join(colonies[0].lines()))) == [f"c{n}" for n in range(5)]
+
+
+def test_settings_above_the_block_are_warned_of(cron: Cron) -> None:
+    cron.table.write_bytes(b"CRON_TZ=Asia/Tokyo\n")
+    cron.colony.workflow("daily", DAILY)
+    assert cron("install").err.startswith("warning: the crontab sets CRON_TZ=Asia/Tokyo, which some crons apply")
