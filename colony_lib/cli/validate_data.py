@@ -70,7 +70,20 @@ def main(argv: list[str]) -> int:
     unsent = validate_record.alert(reports)
     if unsent:
         show.warn(f"the orchestrator could not be told: {unsent}", "validate-data")
-    return FAILED if summary["status"] == "FAIL" else OK
+    if summary["status"] != "FAIL":
+        return OK
+    show.warn(closed(reports), "validate-data")
+    return FAILED
+
+
+def closed(reports: list[dict[str, Any]]) -> str:
+    """One line for those who only see that the gate is closed, such as a step's record: what failed, where to look."""
+    failed = [report for report in reports if report["status"] == "FAIL"]
+    said = []
+    for report in failed:
+        checks = [check["name"] for check in report["checks"] if not check["passed"] and check["severity"] == "fail"]
+        said.append(f"{report['dataset']} ({', '.join(checks)})")
+    return f"FAIL: {'; '.join(said)}: nothing of it may be loaded, see {failed[0]['report']}"
 
 
 def _add(gate: Gate, pipeline: Pipeline, args: Any, date: str) -> None:
