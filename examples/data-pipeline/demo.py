@@ -15,12 +15,13 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = (
@@ -47,46 +48,30 @@ class Failed(Exception):
     """The demo cannot go on; the text says why."""
 
 
-def copy_to(folder: str) -> str:
-    """The example's own files, copied to `folder`, replacing those that are there; what runs left stays."""
-    for name in SOURCES:
-        target = os.path.join(folder, name)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy2(os.path.join(HERE, name), target)
-    return os.path.abspath(folder)
-
-
 class Colony:
     """The `colony` command in the example's folder."""
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.environment = dict(os.environ)
-        self.environment.pop("COLONY_ROOT", None)
-        beside = os.path.join(HERE, "..", "..", "bin")
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("COLONY_")}
+        beside = os.path.realpath(os.path.join(HERE, "..", "..", "bin"))
         if os.path.isfile(os.path.join(beside, "colony")):  # in a checkout: its own commands, by this Python
-            first = [os.path.realpath(beside), os.path.dirname(sys.executable)]
-            self.environment["PATH"] = os.pathsep.join([*first, self.environment.get("PATH", os.defpath)])
-        if not shutil.which("colony", path=self.environment["PATH"]):
+            path = [beside, os.path.dirname(sys.executable), self.environment.get("PATH", os.defpath)]
+            self.environment["PATH"] = os.pathsep.join(path)
+        if not shutil.which("colony", path=self.environment.get("PATH")):
             raise Failed("there is no 'colony' on your PATH; run 'make demo' at the top of the checkout")
 
     def __call__(self, *words: str) -> str:
         """What `colony WORDS` prints; Failed with its own message when it does not exit 0."""
-        done = subprocess.run(
-            ["colony", *words], cwd=self.root, env=self.environment, stdout=subprocess.PIPE, text=True
-        )
+        done = subprocess.run(["colony", *words], cwd=self.root, env=self.environment, capture_output=True, text=True)
         if done.returncode:
-            raise Failed(f"'colony {' '.join(words)}' exited {done.returncode}")
+            raise Failed(f"'colony {' '.join(words)}' exited {done.returncode}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
     def start(self, *words: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
         return subprocess.Popen(
-            ["colony", *words],
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
+            ["colony", *words], cwd=self.root, env=self.environment, stdout=pipe, stderr=pipe, text=True
         )
 
 
@@ -108,72 +93,105 @@ class Api:
         self._process.stdout.close()
 
 
+def demo(root: str, days: list[str]) -> None:
+    started = time.monotonic()
+    colony = Colony(root)
+    colony("init")
+    subprocess.run([sys.executable, os.path.join(root, "prepare_data.py")], stdout=subprocess.DEVNULL, check=True)
+    colony("validate")
+    api = Api(root)
+    try:
+        colony.environment["FLIGHTS_API"] = api.url
+        print(f"The colony in {where(root)}: six agents, five steps a day. The API listens at {api.url}.")
+        seconds = [run_day(colony, day)["duration_seconds"] for day in days]
+    finally:
+        api.stop()
+    whole, each = time.monotonic() - started, sum(seconds) / len(seconds)
+    print(
+        f"\n{len(days)} day{'s' * (len(days) > 1)} in {whole:.1f} s, of which the pipeline took {each:.1f} s a day.\n"
+    )
+    print(f"Report     {os.path.join(where(root), 'reports', f'daily_{days[-1]}.md')}")
+    print(f"Warehouse  {os.path.join(where(root), 'warehouse', 'flights.duckdb')}")
+    print("Next       " + "\n           ".join(next_commands(root, days[-1])))
+
+
 def run_day(colony: Colony, day: str) -> dict[str, Any]:
     """Run daily-etl for the flights of `day`, a line for each step as it ends; the run's record."""
     date = datetime.date.fromisoformat(day)
     night = (date + datetime.timedelta(days=1)).isoformat()
     why = f": {DAYS[day]}" if day in DAYS else ""
-    print(f"\n{date:%A} {date.day} {date:%B %Y}{why}")
+    print(f"\n{date:%A} {date.day} {date:%B %Y}{why}", flush=True)
     process = colony.start("workflow", "run", "daily-etl", "--date", night)
-    assert process.stdout is not None
+    assert process.stdout is not None and process.stderr is not None
     try:
         run_id = process.stdout.readline().strip()
-        if not run_id:
-            raise Failed(f"'colony workflow run daily-etl --date {night}' exited {process.wait()}")
-        shown: set[str] = set()
-        while True:
-            over = process.poll() is not None
-            run: dict[str, Any] = json.loads(colony("workflow", "status", run_id, "--json"))
-            for step in run["steps"]:
-                if step["name"] not in shown and step["status"] in MARKS:
-                    shown.add(step["name"])
-                    show_step(step)
-            if over:
-                break
-            time.sleep(0.15)
+        said = [] if run_id else process.stderr.readlines()
+        if said:
+            raise Failed("".join(said).strip())
+        run = follow(colony, process.stderr, run_id)
+        process.wait()
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait()
         process.stdout.close()
+        process.stderr.close()
     if run["status"] != "completed":
         raise Failed(f"run {run_id} {run['status']}: {run['error']}")
     return run
 
 
+def follow(colony: Colony, progress: IO[str], run_id: str) -> dict[str, Any]:
+    """Print each step when it has ended, until the run has; the run's record. `progress` says when to look."""
+    shown: set[str] = set()
+    while True:
+        over = not progress.readline()
+        run: dict[str, Any] = json.loads(colony("workflow", "status", run_id, "--json"))
+        for step in run["steps"]:
+            if step["name"] not in shown and step["status"] in MARKS:
+                shown.add(step["name"])
+                show_step(step)
+        if over:
+            return run
+
+
 def show_step(step: dict[str, Any]) -> None:
     output = step["output"] if isinstance(step["output"], dict) else {}
-    mark = "!" if output.get("status") == "WARN" else MARKS[step["status"]]
-    said = step["error"] or DETAILS.get(step["name"], lambda output: "")(output)
-    print(f"  {mark} {step['name']:<16}{step['duration_seconds'] or 0:>5.1f}s  {said}", flush=True)
+    warned = step["name"] == "validate-data" and output.get("status") == "WARN"
+    said = step["error"] or (DETAILS[step["name"]](output) if step["status"] == "completed" else step["status"])
+    took = step["duration_seconds"] or 0.0
+    print(f"  {'!' if warned else MARKS[step['status']]} {step['name']:<16}{took:>5.1f}s  {said}", flush=True)
 
 
 def fetched(output: dict[str, Any]) -> str:
     sources = output["sources"]
-    parts = [f"{sources[name]['records']:,} {name}" for name in ("flights", "weather") if name in sources]
-    tries = sum(source["retries"] for source in sources.values())
-    repeats = sum(source["duplicates"] for source in sources.values())
-    return f"{', '.join(parts)} and {len(sources) - len(parts)} files; {tries} retries, {repeats} repeats across pages"
+    flights, hours, files = sources["flights"], sources["weather"]["records"], len(sources) - 2
+    said = f"{flights['records']} flights in {flights['pages']} pages, {hours} hours of weather, {files} files"
+    for key, words in (("duplicates", "repeats dropped"), ("retries", "tried again"), ("waits", "waited as told")):
+        count = sum(source[key] for source in sources.values())
+        said += f", {count} {words}" if count else ""
+    return said
 
 
 def transformed(output: dict[str, Any]) -> str:
-    rejected = sum(dataset["rejected"] for dataset in output["datasets"].values())
-    return f"{output['record_count']:,} rows in {len(output['datasets'])} datasets, {rejected} set apart"
+    apart = f"{output['rejected']} set apart" if output["rejected"] else "none set apart"
+    return f"{output['record_count']:,} rows in {len(output['datasets'])} datasets, {apart}"
 
 
 def validated(output: dict[str, Any]) -> str:
-    odd = [check["name"] for check in output["checks"] if not check["passed"]]
-    return f"{output['status']}, quality {output['quality_score']:.3f}" + (f": {', '.join(odd)}" if odd else "")
+    failed = [f"{name} {check}" for name, dataset in output["datasets"].items() for check in dataset["failed"]]
+    return f"{output['status']}, quality {output['quality_score']}" + (f": {', '.join(failed)}" if failed else "")
 
 
 def loaded(output: dict[str, Any]) -> str:
-    rows = {name: (table["inserted"], table["updated"]) for name, table in output["tables"].items()}
-    inserted, updated = (sum(counts) for counts in zip(*rows.values(), strict=True)) if rows else (0, 0)
-    return f"{output['status']}: {inserted:,} rows new, {updated:,} changed, in {len(rows)} tables"
+    tables = output["tables"].values()
+    inserted, updated = sum(table["inserted"] for table in tables), sum(table["updated"] for table in tables)
+    return f"{inserted:,} rows new, {updated:,} changed, in {len(tables)} tables"
 
 
 def reported(output: dict[str, Any]) -> str:
-    return str(output.get("report", ""))
+    held = [f"{alert['figure']} {alert['condition']}" for alert in output["alerts"] if alert["holds"]]
+    return str(output["files"]["markdown"]) + (f"; alert: {', '.join(held)}" if held else "")
 
 
 DETAILS = {
@@ -185,56 +203,45 @@ DETAILS = {
 }
 
 
-def demo(root: str, days: list[str]) -> None:
-    started = time.monotonic()
-    colony = Colony(root)
-    colony("init")
-    subprocess.run([sys.executable, os.path.join(root, "prepare_data.py")], stdout=subprocess.DEVNULL, check=True)
-    colony("validate")
-    api = Api(root)
-    try:
-        colony.environment["FLIGHTS_API"] = api.url
-        colony.environment.setdefault("DATA_API_KEY", "nyc-2013-demo")
-        print(f"Six agents, five steps a day, in {os.path.relpath(root)}; the API is at {api.url}.")
-        seconds = [run_day(colony, day)["duration_seconds"] for day in days]
-    finally:
-        api.stop()
-    whole = time.monotonic() - started
-    print(f"\n{len(days)} days in {whole:.1f} s; the pipeline took {sum(seconds) / len(days):.1f} s a day.\n")
-    where = os.path.relpath(root)
-    print(f"Report     {os.path.join(where, 'reports', f'daily_{days[-1]}.md')}")
-    print(f"Warehouse  {os.path.join(where, 'warehouse', 'flights.duckdb')}")
-    print("Next       " + "\n           ".join(next_commands(where, days[-1])))
+def where(path: str) -> str:
+    """The path as one would type it here."""
+    relative = os.path.relpath(path)
+    return os.path.abspath(path) if relative.startswith("..") else relative
 
 
-def next_commands(where: str, day: str) -> list[str]:
+def next_commands(root: str, day: str) -> list[str]:
     """Three commands that can be pasted as they stand."""
     installed = os.path.join(sys.prefix, "bin", "colony")
-    colony = os.path.relpath(installed) if os.path.isfile(installed) else "colony"
-    base = colony if where == "." else f"{colony} -C {where}"
-    return [
-        f"{base} workflow status",
-        f"{base} lineage flights --date {day}",
-        f"{base} workflow history daily-etl --limit 10",
-    ]
+    colony = where(installed) if os.path.isfile(installed) else "colony"
+    base = colony if where(root) == "." else f"{colony} -C {shlex.quote(where(root))}"
+    return [f"{base} workflow history daily-etl", f"{base} lineage flights --date {day}", f"{base} messages list"]
 
 
-def stop(number: int, frame: object) -> NoReturn:
+def copy_to(folder: str) -> str:
+    """The example's own files, copied to `folder`, replacing those that are there; what runs left there stays."""
+    for name in SOURCES:
+        target = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy2(os.path.join(HERE, name), target)
+    return os.path.abspath(folder)
+
+
+def day_of_2013(text: str) -> str:
+    if datetime.date.fromisoformat(text).isoformat() != text or not text.startswith("2013-"):
+        raise ValueError(text)
+    return text
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="demo.py", allow_abbrev=False, description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("days", nargs="*", metavar="DAY", help="days of 2013, YYYY-MM-DD (default: three of February)")
+    parser.add_argument("days", nargs="*", metavar="DAY", type=day_of_2013, help="days of 2013, written YYYY-MM-DD")
     parser.add_argument("--into", metavar="DIR", help="work in a copy of the example in DIR")
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        for day in args.days:
-            if not (datetime.date.fromisoformat(day).isoformat() == day and day.startswith("2013-")):
-                raise ValueError
-    except ValueError:
-        parser.error("a DAY is a date of 2013, written like 2013-07-10")
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         demo(copy_to(args.into) if args.into else HERE, args.days or list(DAYS))
     except Failed as error:

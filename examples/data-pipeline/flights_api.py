@@ -275,8 +275,8 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("DATA_API_KEY", "nyc-2013-demo"),
         help="the key clients must send (default: $DATA_API_KEY, else nyc-2013-demo)",
     )
-    options.add_argument("--rate", type=float, default=1.0, help="requests a second that refill a key's bucket (1)")
-    options.add_argument("--burst", type=int, default=6, help="requests that a key may make at once (6)")
+    options.add_argument("--rate", type=float, default=2.0, help="requests a second that refill a key's bucket (2)")
+    options.add_argument("--burst", type=int, default=5, help="requests that a key may make at once (5)")
     options.add_argument(
         "--spoil", action="append", default=[], metavar="DATE", help="serve this day as a broken export"
     )
