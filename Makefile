@@ -23,6 +23,9 @@ check: $(VENV)/.for-work ## style and types only
 	@$(IN) ruff check .
 	@$(IN) mypy
 
+docs: $(VENV)/.for-use ## make the README's command reference anew
+	@$(IN) $(VENV)/bin/python tests/docs/reference.py
+
 clean: ## remove what the demo, the tests and the tools have left
 	@$(MAKE) --no-print-directory -C examples clean
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

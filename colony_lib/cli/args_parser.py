@@ -38,7 +38,9 @@ class Parser(argparse.ArgumentParser):
 
     def commands(self, required: bool = True) -> argparse._SubParsersAction[Parser]:
         """The verbs of a noun: `verbs = p.commands(); verbs.add_parser('add', prog=…, summary=…, examples=…)`."""
-        self.verbs = self.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=Parser)
+        self.verbs = self.add_subparsers(
+            dest="verb", metavar="COMMAND", title="commands", description="", parser_class=Parser
+        )
         self.verbs.required = required
         return self.verbs
 

@@ -73,9 +73,7 @@ def table(rows: Iterable[dict[str, Any]], wanted: Sequence[str | tuple[str, str]
     found = list(rows)[:limit]
     lines = [[heading for _, heading in keys]] + [[cell(row.get(key)) for key, _ in keys] for row in found]
     sizes = [max(width(line[i]) for line in lines) for i in range(len(keys))]
-    right = [
-        bool(found) and all(isinstance(row.get(key), (int, float, type(None))) for row in found) for key, _ in keys
-    ]
+    right = [_are_numbers([row.get(key) for row in found]) for key, _ in keys]
     room = columns()
     for number, line in enumerate(lines):
         parts = []
@@ -89,6 +87,11 @@ def table(rows: Iterable[dict[str, Any]], wanted: Sequence[str | tuple[str, str]
             used += sizes[i] + 2
             parts.append(" " * pad + shown if right[i] else shown if last else shown + " " * pad)
         print("  ".join(parts).rstrip())
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    numbers = [value for value in values if value is not None]
+    return bool(numbers) and all(isinstance(value, (int, float)) for value in numbers)
 
 
 def records(items: Iterable[Any]) -> None:

@@ -1,0 +1,74 @@
+"""The README says what is: its commands run, its reference is what --help says, its files are there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY, clean_environment
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reference
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_every_command_of_the_tour_runs_as_it_is_written(tmp_path: Path) -> None:
+    lines = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    assert len(lines) > 25
+    (definition,) = blocks("yaml")
+    assert yaml.safe_load(definition)["workflow"]["name"] == "sizes"
+    script = ["set -e"]
+    # Each line is said before it is run, so that a failure names it.
+    for line in lines:
+        if "sizes" in line and "END" not in "".join(script):
+            script.append(f"cat > .colony/workflows/sizes.yaml <<'END'\n{definition}END")
+        script += [f'echo "README: {re.sub(r"[^A-Za-z0-9 ._/-]", "?", line)}" >&2', line]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"name": "largest"' in done.stdout and "transform-daily-data" in done.stdout
+    assert "data quality below threshold" in done.stdout  # the metric was below the threshold, and the message was sent
+    assert "Traceback" not in done.stderr
+
+
+def test_the_reference_is_what_help_says() -> None:
+    assert reference.replaced(README) == README, "run 'make docs'"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/data-pipeline/README.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    file = REPOSITORY / name
+    for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):
+        assert (file.parent / target).exists(), f"{name} links to {target}"
+
+
+def test_the_first_two_commands_are_targets_of_the_makefile() -> None:
+    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"demo", "test", "check", "docs"} <= set(targets)
+    assert re.findall(r"^make (\w+)", README, re.MULTILINE)[:2] == ["demo", "test"]
+
+
+def test_no_path_of_a_machine_is_in_the_project() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True).stdout.split()
+    wrong = []
+    for name in listed:
+        text = (REPOSITORY / name).read_bytes()
+        if re.search(rb"/(?:home|Users)/[a-z]+/|/root/", text) and not name.startswith("tests/"):
+            wrong.append(name)
+    assert wrong == []
