@@ -16,7 +16,7 @@ LONGEST = 240
 
 def text(value: object) -> str:
     """A text as Markdown shows it literally: no markup, HTML, link or line break of its own."""
-    line = cut(escape(value), LONGEST)
+    line = cut(escape(value).strip(), LONGEST)
     line = _LINK.sub(lambda match: "\\" + match.group(), _SPECIAL.sub(lambda match: "\\" + match.group(), line))
     first = _START.match(line)
     if first:
