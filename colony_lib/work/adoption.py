@@ -41,10 +41,8 @@ class Orphan:
         deadline = None if limit is None else clock.epoch() + limit
         return cls(job["step"], job["batch"], job["attempt"], slot, deadline, "")
 
-    def look(self, run: runs.Run, journal: runs.Journal, leave: bool = False) -> Record | None:
-        """The attempt's last record once it is over, else None. With `leave` it is left alone, for a later resume."""
-        if leave:
-            return None
+    def look(self, run: runs.Run, journal: runs.Journal) -> Record | None:
+        """The attempt's last record once it is over, else None."""
         if locks.is_held(paths.run_lock(run.run_id, self.slot)):
             self._end_if_asked(run)
             return None

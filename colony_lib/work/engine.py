@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Key = int | None
 
 DONE = ("completed", "cached", "skipped")
+KILLS = 3  # interrupted attempts of one unit in the life of one engine
 FAN_OUT = 4  # batches of a for_each at once, unless `parallel` says otherwise
 
 
@@ -37,6 +38,7 @@ class Schedule:
         self._queue: deque[tuple[str, Key]] = deque()
         self._later: list[tuple[float, int, str, Key]] = []
         self._count = 0
+        self._kills: dict[tuple[str, Key], int] = {}
         self._left: dict[str, int] = {}  # units of an open step that are not completed
         self._unsent: dict[str, deque[Key]] = {}  # units of an open step over its own limit
         self._names = {
@@ -207,12 +209,23 @@ class Schedule:
         elif unit.status == "retrying":
             self._count += 1
             heapq.heappush(self._later, (now + delay(step.definition["retry"], unit), self._count, name, key))
-        elif unit.status == "pending":  # interrupted: whoever ends the run decides whether it goes on
-            self._queue.append((name, key))
+        elif unit.status == "pending":
+            self._interrupted(name, key)
         elif unit.status == "waiting":
             self.waiting.add(name)
         elif unit.status == "failed":
             self._failed(name, step.error or "failed")
+
+    def _interrupted(self, name: str, key: Key) -> None:
+        """Its processes were killed from outside: it is made again, but not for ever (what kills it may be itself,
+        by way of the kernel's memory killer)."""
+        self._kills[name, key] = self._kills.get((name, key), 0) + 1
+        if self._kills[name, key] < KILLS:
+            self._queue.append((name, key))
+            return
+        error = f"its processes were killed {KILLS} times"
+        self._note("step_failed", step=name, batch=key, error=error)
+        self._failed(name, error)
 
     def _send_next(self, name: str) -> None:
         left = self._unsent.get(name)

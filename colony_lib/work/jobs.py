@@ -54,8 +54,7 @@ class Jobs:
         text, values = shellwords.command(definition["run"], scope)
         environment, secrets = self._environment(definition.get("agent"))
         environment = {**environment, **values}
-        for key, value in (definition.get("env") or {}).items():
-            environment[key] = references.text(str(value), scope)
+        environment |= self._step_environment(definition, scope, environment)
         unit = step.unit(batch)
         environment["COLONY_STEP"] = name
         if batch is not None:
@@ -76,6 +75,22 @@ class Jobs:
             "expect": [references.text(each, scope) for each in expect],
             "output_schema": definition.get("output_schema"),
         }
+
+    def _step_environment(self, definition: Record, scope: references.Scope, known: Record) -> dict[str, str]:
+        """The step's own `env`: $VAR from the caller's or the agent's environment, references from the scope; what
+        either gives is not expanded again."""
+        given = definition.get("env")
+        if not given:
+            return {}
+        from colony_lib.store import variables
+
+        known = {**env.environ(), **known}
+        who, where = f"step '{definition['name']}'", f"{self.run.plan['file']}:{definition['line']}"
+
+        def expand(text: str) -> str:
+            return variables.expand(text, known, who=who, where=where)
+
+        return {key: references.text(value, scope, expand) for key, value in given.items()}
 
     def _context(self, scope: references.Scope, batch: int | None) -> Record:
         """What the command finds as JSON on its standard input."""

@@ -122,7 +122,7 @@ class Runner:
         if not self._stopping and os.path.exists(runs.cancel_file(self.run.run_id)):
             self._stop("cancelled")
         for orphan in list(self.orphans):
-            record = orphan.look(self.run, self.journal, self._stopping == "interrupted")
+            record = orphan.look(self.run, self.journal)
             if record is not None:
                 self.orphans.remove(orphan)
                 self._apply(record)
@@ -131,6 +131,9 @@ class Runner:
         """Start nothing more and end what is being done."""
         self._stopping = why
         if why == "interrupted":
+            for orphan in self.orphans:  # not our children: they go on, and the next resume finds them
+                self.schedule.active.discard((orphan.step, orphan.batch))
+            self.orphans = []
             for worker in self.workers:
                 if worker.job is not None:
                     worker.tell_stop()
@@ -250,8 +253,6 @@ class Runner:
             self._handle_failure({"step": name, "error": said})
             if self._stopping:
                 status = self._stopping
-        if status == "interrupted" and self.orphans:
-            self.orphans = []  # they go on without us; resume finds them
         self._note(runs.record("run_ended", status=status, error=error))
         self._sync()
         self.news.run_ended(status, error)
