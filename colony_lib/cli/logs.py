@@ -38,7 +38,7 @@ _COLOURS = {"error": "red", "warn": "yellow", "debug": "grey"}
 
 
 def main(argv: list[str]) -> int:
-    given = _parser().parse_args(argv)
+    given = _plain(argv) or _parser().parse_args(argv)
     names = _names(given.agents)
     wanted = logread.Wanted(
         given.level,
@@ -62,6 +62,22 @@ def main(argv: list[str]) -> int:
     if given.follow:
         _follow(logread.Follower(names or None, sources), wanted, printer)
     return OK
+
+
+def _plain(argv: list[str]) -> Any:
+    """What an ordinary line says, without a parser; None for any other."""
+    values = ["-n", "--lines", "--level", "--pattern", "--since", "--run", "--step"]
+    given = args.simple(argv, ["-f", "--follow", "-i", "--ignore-case", "--json"], values, ["agent"])
+    if given is None:
+        return None
+    given.level = _level(given.level or "debug")
+    if given.level not in logread.LEVELS:
+        return None
+    count = given.n or given.lines
+    given.lines = _count(count) if count else None
+    given.agents = [given.agent] if given.agent else []
+    given.follow, given.ignore_case = given.f or given.follow, given.i or given.ignore_case
+    return given
 
 
 def _parser() -> args.Parser:

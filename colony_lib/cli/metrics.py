@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import sys
 
 from colony_lib.base.errors import FAILED, OK, USAGE, ColonyError
@@ -29,14 +28,13 @@ DETAILS = """\
 Points lie in .colony/metrics/NAME.jsonl, one a line. Percentiles interpolate linearly between the two nearest
 ranks (type 7, as numpy and pandas do). Points with a time more than five minutes ahead of now are left out."""
 AGGREGATES = ("latest", "avg", "min", "max", "sum", "p50", "p95", "count")
-_CONDITION = r"\s*(<=|>=|==|!=|<|>|=)\s*(\S+)\s*\Z"
-_HOLDS: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
+_HOLDS: dict[str, Callable[[float, float], bool]] = {  # the longer sign before its start
     "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
 }
 
 
@@ -46,6 +44,9 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in _VERBS:
         # Only the parser of the verb that is asked for: `record` stands in other programs' loops.
         summary, examples, arguments, act = _VERBS[argv[0]]
+        plain = _plain(argv[0], argv[1:])
+        if plain is not None:
+            return act(plain)
         parser = args.Parser(prog=f"colony metrics {argv[0]}", summary=summary, examples=examples)
         arguments(parser)
         return act(parser.parse_args(argv[1:]))
@@ -57,10 +58,38 @@ def main(argv: list[str]) -> int:
     return OK  # not reached: without a known command the line above raises, and with one we are not here
 
 
+def _plain(verb: str, words: list[str]) -> Any:
+    """What an ordinary line of the verbs that stand in loops and in `watch` says, without a parser; None for others."""
+    given = None
+    if verb == "record":
+        values = ["--label", "--at", "--id", "--type", "--unit"]
+        given = args.simple(words, ["--json"], values, ["name", "value"], least=2)
+    elif verb == "show":
+        given = args.simple(words, ["--json"], ["--hours", "--label"], ["name"], least=1)
+    elif verb == "check":
+        values = ["--hours", "--label", "--aggregate"]
+        given = args.simple(words, ["--json", "--quiet"], values, ["name", "condition"], least=2)
+        if given is not None:
+            given.condition, given.aggregate = [given.condition], given.aggregate or "latest"
+    elif verb == "list":
+        given = args.simple(words, ["--json"])
+    if given is None or getattr(given, "aggregate", "latest") not in AGGREGATES:
+        return None
+    if hasattr(given, "label"):
+        if sum(word.startswith("--label") for word in words) > 1:
+            return None  # a label may be repeated; a plain line's value is its last
+        given.label = [given.label] if given.label else []
+    if hasattr(given, "hours"):
+        given.hours = _hours(given.hours) if given.hours else 24
+    return given
+
+
 # --- record
 
 
 def _record_arguments(parser: args.Parser) -> None:
+    import re
+
     # argparse takes -1e5 for an option, and -5 not.
     parser._negative_number_matcher = re.compile(r"-[\d.in]")
     parser.add_argument("name", metavar="NAME", help="letters, digits, '.', '_' and '-'; the last word tells the unit")
@@ -295,11 +324,13 @@ def _check(given: Any) -> int:
 
 
 def _condition(text: str) -> tuple[str, int | float]:
-    match = re.match(_CONDITION, text)
-    if match is None:
+    stripped = text.strip()
+    operator = next((sign for sign in (*_HOLDS, "=") if stripped.startswith(sign)), None)
+    bound = stripped[len(operator or "") :].lstrip()
+    if operator is None or not bound or " " in bound:
         fix = "write a comparison and a number in quotes, such as '< 0.95'"
         raise ColonyError(f"'{escape(text)[:60]}' is not a condition", fix=fix, code=USAGE)
-    return match[1].replace("=", "==") if match[1] == "=" else match[1], metrics.number(match[2])
+    return "==" if operator == "=" else operator, metrics.number(bound)
 
 
 # --- clear

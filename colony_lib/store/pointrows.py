@@ -7,7 +7,6 @@ whole block and checked column by column; only a block with other lines goes thr
 from __future__ import annotations
 
 import os
-import re
 
 from colony_lib.base import jsontext
 from colony_lib.base.errors import ColonyError
@@ -16,6 +15,7 @@ from colony_lib.store import metrics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator, Sequence
 
     from colony_lib.base.jsonl import Problem
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 20
 LONGEST = 1 << 16  # bytes of one line; a longer one is somebody's damage
-_LINE = re.compile(
-    rb'^\{"v":1,"id":"([^"]+)","ts":"([^"]{24})","value":([^,]+),"labels":(\{[^}]*\})([^\n}]*)\}$', re.MULTILINE
-)
+SMALL = 1 << 15  # bytes; a smaller block costs less line by line than the import of regular expressions does
+_LINE = rb'^\{"v":1,"id":"([^"]+)","ts":"([^"]{24})","value":([^,]+),"labels":(\{[^}]*\})([^\n}]*)\}$'
+_line: re.Pattern[bytes] | None = None
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _TIME = b"0000-00-00T00:00:00.000Z"
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._:/@+-"
@@ -77,12 +77,19 @@ def _blocks(path: str) -> Iterator[bytes]:
 
 
 def _at_once(block: bytes, count: int, known: dict[bytes, bool]) -> Columns | None:
-    """The block's points, if every line of it looks as we write it; else None.
+    """The block's points, if it is worth it and every line of it looks as we write it; else None.
 
     The expression is loose because that is fast; what it leaves open is checked here, a column at a time. `known`
     remembers which labels are labels. (A number as only Python spells it, such as 05, passes as the number it is.)
     """
-    found = _LINE.findall(block)
+    global _line
+    if len(block) < SMALL:
+        return None
+    import re
+
+    if _line is None:
+        _line = re.compile(_LINE, re.MULTILINE)
+    found = _line.findall(block)
     if not found or len(found) != count:
         return None
     ids, times, spelled, labels, more = zip(*found)
@@ -146,9 +153,12 @@ def _slow(line: bytes) -> Row | str:
         if isinstance(value, str):
             return "its value is a text"
         more = {key: record[key] for key in ("type", "unit") if isinstance(record.get(key), str)}
+        time = record["ts"].encode()
+        if time.translate(_DIGITS_AS_ZERO) != _TIME:
+            time = metrics.moment(record["ts"]).encode()
         return (
             record["id"].encode(),
-            metrics.moment(record["ts"]).encode(),
+            time,
             float(metrics.number(value)),
             jsontext.dumps({key: str(value) for key, value in sorted(labels.items())}).encode(),
             ("," + jsontext.dumps(more)[1:-1]).encode() if more else b"",

@@ -220,6 +220,13 @@ def on_a_terminal(colony: Any, *words: str, **env: str) -> tuple[str, int]:
     return text.decode().replace("\r\n", "\n"), process.wait()
 
 
+def test_the_everyday_lines_start_without_what_costs_as_much_as_python_itself(logged: Any) -> None:
+    from tests.cli.test_metrics import SLOW, imported
+
+    for words in (["-n", "10"], ["worker", "--level", "error", "--json"], ["--step", "load-data"]):
+        assert imported("logs", words, logged) & SLOW == set()
+
+
 # --- following
 
 

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from colony_lib.store import schema
+from tests.conftest import BIN, clean_environment
 
 NOON = {"COLONY_NOW": "2026-11-23T12:00:00Z"}
 
@@ -251,6 +253,40 @@ def test_prometheus_export_is_valid_exposition_text(colony: Any) -> None:
     assert colony("metrics", "export", "--format", "prometheus", "--hours", "0.5", env=NOON).out == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["record", "a_seconds", "5"],
+        ["record", "a_seconds", "5", "--label", "step=load", "--json"],
+        ["show", "a_seconds"],
+        ["show", "a_seconds", "--hours", "168", "--json"],
+        ["list"],
+        ["check", "a_seconds", "> 1", "--quiet"],
+    ],
+)
+def test_what_stands_in_loops_starts_without_what_costs_as_much_as_python_itself(colony: Any, words: list[str]) -> None:
+    colony("metrics", "record", "a_seconds", "5")
+    assert imported("metrics", words, colony) & SLOW == set()
+
+
+SLOW = {"argparse", "json", "re", "enum", "typing", "gettext", "datetime", "pathlib", "inspect", "subprocess"}
+
+
+def imported(name: str, words: list[str], colony: Any) -> set[str]:
+    """The modules that `colony NAME WORDS…` imports."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", str(BIN / f"colony-{name}"), *words],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        cwd=colony.root,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "colony_lib.cli" in names
+    return names
+
+
 # --- check
 
 
@@ -296,8 +332,6 @@ def test_check_without_data_never_looks_fine(colony: Any) -> None:
 
 
 def test_the_alert_of_the_seed_fires_in_a_shell(colony: Any) -> None:
-    from tests.conftest import clean_environment
-
     script = """
         QUALITY_SCORE=0.93
         colony metrics record data_quality_score $QUALITY_SCORE
@@ -374,8 +408,6 @@ def test_a_full_disk_is_one_line_and_changes_nothing(colony: Any) -> None:
     file = colony.root / ".colony/metrics/a.jsonl"
     before = file.read_bytes()
     words = "ulimit -f 0; trap '' XFSZ; exec colony metrics record a 2"
-    from tests.conftest import clean_environment
-
     done = subprocess.run(["sh", "-c", words], cwd=colony.root, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("colony metrics: cannot append to ") and done.stderr.count("\n") == 1
@@ -397,8 +429,6 @@ def on_a_terminal(colony: Any, *words: str, columns: int = 80) -> str:
     import pty
     import struct
     import termios
-
-    from tests.conftest import clean_environment
 
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))

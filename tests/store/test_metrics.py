@@ -14,14 +14,15 @@ import pytest
 
 from colony_lib.base import clock, jsonl
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import metrics, paths, points, prometheus, schema
+from colony_lib.store import metrics, paths, pointrows, points, prometheus, schema
 
 NOW = "2026-11-23T12:00:00.000Z"
 
 
-@pytest.fixture
-def journal(colony: Any) -> Path:
-    """The file of the metric `m_seconds` in a colony whose clock stands at NOW."""
+@pytest.fixture(params=["at once", "line by line"])
+def journal(colony: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the metric `m_seconds` in a colony whose clock stands at NOW; each way to read it by itself."""
+    monkeypatch.setattr(pointrows, "SMALL", 0 if request.param == "at once" else 1 << 30)
     paths.use(str(colony.root))
     clock.freeze(NOW)
     return colony.root / ".colony/metrics/m_seconds.jsonl"
@@ -303,8 +304,6 @@ def test_a_last_line_that_lost_only_its_newline_counts(journal: Path) -> None:
 
 
 def test_blocks_end_anywhere_in_a_line(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from colony_lib.store import pointrows
-
     journal.write_text("".join(f"{line(i, i)}\n" for i in range(20)) + "bad\n")
     for size in range(1, 130):
         monkeypatch.setattr(pointrows, "BLOCK", size)
@@ -397,7 +396,8 @@ def test_two_hundred_thousand_points_take_little_memory(journal: Path, colony: A
                 f'{{"v":1,"id":"{i:020d}","ts":"{clock.stamp(start + i * 0.4)}","value":{i % 977}.25,"labels":{{}}}}\n'
             )
     code = (
-        "import resource, sys; from colony_lib.base import clock; from colony_lib.store import paths, points\n"
+        "import resource, sys; from colony_lib.base import clock; from colony_lib.store import paths, pointrows, points\n"
+        f"pointrows.SMALL = {pointrows.SMALL}\n"
         f"paths.use({str(colony.root)!r}); clock.freeze({NOW!r})\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "w = points.Window('m_seconds', 24); found = w.statistics()\n"
