@@ -54,11 +54,11 @@ class Jobs:
         text, values = shellwords.command(definition["run"], scope)
         environment, secrets = self._environment(definition.get("agent"))
         environment = {**environment, **values}
-        environment |= self._step_environment(definition, scope, environment)
         unit = step.unit(batch)
         environment["COLONY_STEP"] = name
         if batch is not None:
             environment["COLONY_BATCH_ID"] = str(batch)
+        environment |= self._step_environment(definition, scope, environment)
         expect = (definition.get("expect") or {}).get("files") or []
         return {
             "step": name,
