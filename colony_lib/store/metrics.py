@@ -124,6 +124,17 @@ def check_labels(labels: Mapping[str, Any]) -> dict[str, str]:
     return checked
 
 
+def label_pairs(given: Iterable[str]) -> dict[str, str]:
+    """The checked labels of texts such as source=sales_api."""
+    labels: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ColonyError(f"'{escape(text)[:60]}' is not a label", fix="write it like source=sales_api", code=USAGE)
+        labels[key] = value
+    return check_labels(labels)
+
+
 def _is_label(key: object) -> bool:
     """Prometheus' rule, so that an export never has to rename."""
     is_word = isinstance(key, str) and key.isascii() and key.isidentifier()
