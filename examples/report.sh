@@ -1,18 +1,27 @@
 #!/bin/sh
 # The reporter's alerts, in a colony: for cron, for a step, or by hand. Silent when there is nothing to say.
 #
-# `colony metrics check NAME '< 0.95'` compares numbers (the shell's `[ 0.94 -lt 0.95 ]` is an error, not an answer) with
-# the metric's newest value: exit 0 when the comparison holds, 1 when it does not or nothing was recorded in the hours.
+# `colony metrics check NAME '< 0.95'` compares numbers, where the shell's `[ 0.94 -lt 0.95 ]` is an error and no answer.
+# Its exit status: 0 when it holds for the newest value, 1 when it does not, or when nothing was recorded in those hours.
 set -eu
 
 hours=${HOURS:-24}
 
-if colony metrics check pipeline_error_count '> 10' --hours "$hours" >/dev/null; then
-  errors=$(colony metrics show pipeline_error_count --hours "$hours" --json | jq .current)
-  colony broadcast "🚨 Pipeline errors exceeded threshold: $errors errors"
+holds() {
+  status=0
+  colony metrics check "$1" "$2" --hours "$hours" --quiet || status=$?
+  [ "$status" -le 1 ] || exit "$status"
+  return "$status"
+}
+
+current() {
+  colony metrics show "$1" --hours "$hours" --json | jq .current
+}
+
+if holds pipeline_error_count '> 10'; then
+  colony broadcast "🚨 Pipeline errors exceeded threshold: $(current pipeline_error_count) errors"
 fi
 
-if colony metrics check data_quality_score '< 0.95' --hours "$hours" >/dev/null; then
-  score=$(colony metrics show data_quality_score --hours "$hours" --json | jq .current)
-  colony broadcast "⚠️ Data quality below threshold: $score"
+if holds data_quality_score '< 0.95'; then
+  colony broadcast "⚠️ Data quality below threshold: $(current data_quality_score)"
 fi
