@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from colony_lib.data.tableschema import Field
 from colony_lib.data.transform import Outcome, Plan
 
 SAMPLE = 5
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class Input:
@@ -302,7 +304,8 @@ def dataset_of(pipeline: Pipeline, given: Input, path: str) -> str:
     if name in datasets or name in pipeline.names("sources"):
         return name
     word = given.head.get("dataset") or given.head.get("source")
-    return word if isinstance(word, str) and word else "data" if path == "-" else name
+    word = word if isinstance(word, str) and word else "data" if path == "-" else name
+    return _UNSAFE.sub("_", word).strip("._-")[:100] or "data"
 
 
 def read_clean(path: str) -> tuple[dict[str, Any], pd.DataFrame]:

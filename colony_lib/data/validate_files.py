@@ -81,11 +81,13 @@ class Gate:
         given, sha256 = _opened(path, self.pipeline)
         name = dataset or dataset_of(self.pipeline, given, path)
         own = given.head.get("date")
+        day = date or (check_date(own) if isinstance(own, str) else otherwise)
         name = check_name(name, "dataset", where=path)
+        if any((target.dataset, target.date) == (name, day) for target in self.targets):
+            what = f"two files for '{name}' of {day}: there is one report for both"
+            raise ColonyError(what, where=path, fix="validate each by itself", code=USAGE)
         self.expected(name)
-        self.targets.append(
-            Target(path, name, date or (check_date(own) if isinstance(own, str) else otherwise), given, sha256)
-        )
+        self.targets.append(Target(path, name, day, given, sha256))
 
     def _lookup(self, name: str, date: str) -> pd.DataFrame:
         """The clean rows of another dataset: of a file given in this call, else as they were transformed."""
@@ -191,6 +193,7 @@ def _opened(path: str, pipeline: Pipeline) -> tuple[Input, str | None]:
 def summary(reports: Sequence[dict[str, Any]], date: str) -> dict[str, Any]:
     """What the command says of all its reports. The status is the gravest, the quality score that of the worst
     dataset; for a single file it has its report's keys too."""
+    names = [r["dataset"] for r in reports]
     order = [validate.PASS, validate.WARNED, validate.FAILED]
     made: dict[str, Any] = {
         "date": date,
@@ -200,7 +203,10 @@ def summary(reports: Sequence[dict[str, Any]], date: str) -> dict[str, Any]:
         "error_count": sum(r["error_count"] for r in reports),
         "rows_flagged": sum(r["rows_flagged"] for r in reports),
         "files": [r["report"] for r in reports],
-        "datasets": {r["dataset"]: _dataset(r) for r in reports},
+        "datasets": {
+            (r["dataset"] if names.count(r["dataset"]) == 1 else f"{r['dataset']}_{r['date']}"): _dataset(r)
+            for r in reports
+        },
         "checks": [{"dataset": r["dataset"], **check} for r in reports for check in r["checks"]],
     }
     if len(reports) == 1:
