@@ -19,7 +19,7 @@ DETAILS = """\
 Points lie in .colony/metrics/NAME.jsonl, one a line. Percentiles interpolate linearly between the two nearest
 ranks (type 7, as numpy and pandas do). Points with a time more than five minutes ahead of now are left out."""
 WRITING = ("record", "clear")
-READING = ("show", "list", "check", "export")
+READING = ("show", "list", "export", "check")
 
 
 def main(argv: list[str]) -> int:
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         return status
     parser = args.Parser(prog="colony metrics", summary=SUMMARY, examples=EXAMPLES, details=DETAILS)
     verbs = parser.commands()
-    for name in ("record", *READING, "clear"):
+    for name in (WRITING[0], *READING, WRITING[1]):
         verbs.add_parser(name, prog=f"colony metrics {name}", help=_half(name).VERBS[name][0])
     parser.parse_args(argv)
     return 0
