@@ -44,9 +44,14 @@ def try_hold(path: str, note: str = "") -> int | None:
             return None
         raise
     if note:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, note.encode(), 0)
+        sign(fd, note)
     return fd
+
+
+def sign(fd: int, note: str) -> None:
+    """Write into the lock file, open at `fd` and held, whose it is."""
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, note.encode(), 0)
 
 
 def release(fd: int) -> None:

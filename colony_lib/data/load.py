@@ -117,8 +117,7 @@ def _sign(fd: int) -> None:
     who = f"process {os.getpid()}, '{os.path.basename(sys.argv[0] or 'python')}'"
     if "run_id" in step:
         who += f", run {step['run_id']}, step {step.get('step', '?')}"
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{who}, since {clock.now()}".encode(), 0)
+    locks.sign(fd, f"{who}, since {clock.now()}")
 
 
 def _load(

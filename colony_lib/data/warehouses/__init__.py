@@ -1,4 +1,9 @@
-"""Warehouses: finds the module for a URL's scheme, and says what each such module must offer."""
+"""Warehouses: finds the module for a URL's scheme, and says what each such module must offer.
+
+To add one, write a module beside duckdb.py with `place(rest, root)`, `exists(rest, root)` and `connect(rest, …)`, where
+`rest` is what follows the scheme, returning a `Warehouse` as below, and name it in SCHEMES. Its packages are imported
+inside `connect`.
+"""
 
 from __future__ import annotations
 
