@@ -221,10 +221,10 @@ def blank(column: pd.Series, missing: list[str]) -> pd.Series:
     """The column with the texts that stand for a missing value made null."""
     if column.dtype != object or not missing:
         return column
-    absent = column.isin(missing).to_numpy() & np.fromiter(
-        (type(v) is str for v in column), dtype=bool, count=len(column)
-    )
-    return column.where(~absent, None) if absent.any() else column
+    absent = column.isin(missing).to_numpy()
+    if absent.any() and table.kind(column) != "string":  # to isin, 1 and True are the same
+        absent &= np.fromiter((type(v) is str for v in column), dtype=bool, count=len(column))
+    return table.nulled(column, absent) if absent.any() else column
 
 
 def cast(

@@ -22,9 +22,11 @@ def counted(subject: Subject) -> list[str]:
 
 def shares(subject: Subject) -> pd.Series:
     """{column: share of its cells that are not null}, the least complete first."""
-    names = counted(subject)
-    found = pd.Series({name: float(subject.raw[name].notna().mean()) for name in names}, dtype=float)
-    return found.sort_values(kind="stable")
+    if "filled" not in subject.work:
+        filled = {name: float(subject.raw[name].notna().mean()) for name in counted(subject)}
+        subject.work["filled"] = pd.Series(filled, dtype=float).sort_values(kind="stable")
+    found: pd.Series = subject.work["filled"]
+    return found
 
 
 def value_of(subject: Subject) -> float:

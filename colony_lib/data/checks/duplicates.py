@@ -14,6 +14,13 @@ from colony_lib.data.checks.registry import Subject, finding, percent, share
 def repeated(subject: Subject) -> tuple[np.ndarray, list[str]]:
     """(rows that repeat an earlier one, the key): by the threshold's `key`, else the primary key, else the whole row.
     A key with a null in it is no key; whole rows are compared with their nulls."""
+    if "repeated" not in subject.work:
+        subject.work["repeated"] = _repeated(subject)
+    found: tuple[np.ndarray, list[str]] = subject.work["repeated"]
+    return found
+
+
+def _repeated(subject: Subject) -> tuple[np.ndarray, list[str]]:
     key = subject.expectations.option("duplicates", "key") or subject.schema.primary_key
     key = [key] if isinstance(key, str) else list(key)
     if any(name not in subject.frame.columns for name in key):

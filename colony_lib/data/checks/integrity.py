@@ -33,7 +33,9 @@ def _one(subject: Subject, key: ForeignKey) -> dict[str, Any]:
         subject.flag(name, rows, invalid=judged[1] == FAIL)
     if not count:
         return finding(name, judged, value, f"every {' + '.join(key.fields)} is in {target}")
-    values = sorted({", ".join(shown(subject.frame[f].iloc[i]) for f in key.fields) for i in np.flatnonzero(rows)})
+    orphans = subject.frame.loc[rows, key.fields]
+    distinct = orphans.iloc[np.unique(table.codes(orphans, key.fields), return_index=True)[1]]
+    values = sorted(", ".join(map(shown, row)) for row in zip(*(table.values(distinct[f]) for f in key.fields)))
     some = "; ".join(values[:5]) + (f" and {len(values) - 5:,} more" if len(values) > 5 else "")
     message = f"{plural(count, 'row')} ({percent(value)}) with {' + '.join(key.fields)} not in {escape(target)}: {some}"
     return finding(name, judged, value, message)

@@ -82,7 +82,7 @@ class Subject:
     """The table under test. `raw` as it came (missing values null), `frame` with the columns cast to the schema's
     types (what could not be is null), `problems` of its cells, `unread` and `rejected` records that are not in it."""
 
-    __slots__ = ("errors", "expectations", "flags", "frame", "lookup", "problems", "raw", "rejected", "unread")
+    __slots__ = ("errors", "expectations", "flags", "frame", "lookup", "problems", "raw", "rejected", "unread", "work")
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Subject:
         self.rejected = rejected
         self.errors = self.none()  # rows with an error that makes them invalid
         self.flags: dict[str, np.ndarray] = {}  # rows that a check points at, by the check's name
+        self.work: dict[str, Any] = {}  # what one check found out and another needs too
 
     @property
     def schema(self) -> Schema:
