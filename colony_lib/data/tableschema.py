@@ -223,7 +223,7 @@ def blank(column: pd.Series, missing: list[str]) -> pd.Series:
         return column
     absent = column.isin(missing).to_numpy()
     if absent.any() and table.kind(column) != "string":  # to isin, 1 and True are the same
-        absent &= np.fromiter((type(v) is str for v in column), dtype=bool, count=len(column))
+        absent = absent & np.fromiter((type(v) is str for v in column), dtype=bool, count=len(column))
     return table.nulled(column, absent) if absent.any() else column
 
 
