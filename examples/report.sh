@@ -1,8 +1,9 @@
 #!/bin/sh
-# The reporter's alerts, in a colony: for cron, for a step, or by hand. Silent when there is nothing to say.
+# The reporter's alerts, in a colony: for cron, for a step, or by hand. Silent while all is well; when nothing was
+# recorded in the hours, `metrics check` says so on standard error, which cron mails: no figure is no good news.
 #
 # `colony metrics check NAME '< 0.95'` compares numbers, where the shell's `[ 0.94 -lt 0.95 ]` is an error and no answer.
-# Its exit status: 0 when it holds for the newest value, 1 when it does not, or when nothing was recorded in those hours.
+# Its exit status: 0 when it holds for the newest value, 1 when it does not or there is none.
 set -eu
 
 hours=${HOURS:-24}

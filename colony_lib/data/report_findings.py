@@ -1,4 +1,4 @@
-"""What was found in a day's data: nulls, what is true, records rejected and why, values that a lookup did not find."""
+"""What was found in a day's data: nulls, what is true, what was rejected, what lookups did not find, the groups."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from colony_lib.data import envelope
 from colony_lib.data.pipeline import Pipeline
 
 EXAMPLES = 5
+GROUPS = 12
 _VALUES = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![A-Za-z_])-?\d+(?:\.\d+)?')
 
 
 def gather(pipeline: Pipeline, name: str, date: str) -> dict[str, Any]:
-    """{nulls, true, rejected, lookups} of a dataset:
+    """{nulls, true, rejected, lookups, groups} of a dataset:
 
     nulls [{column, nulls, share}] the emptiest first; true [{column, rows, share}] of its boolean columns; rejected
     [{transformation, reason, count, example}] the most frequent first; lookups [{dataset, on, found, missing,
-    without_key, unknown, examples: [{value, count}]}].
+    without_key, unknown, examples: [{value, count}]}]; groups {by, measures, count, largest: [row]} of an aggregate,
+    the largest by its first count, else in the order of the file.
     """
     report = files.read_json(pipeline.path("transformation", name, date), {}) or {}
     rows_out = report.get("rows_out") or 0
@@ -34,7 +36,25 @@ def gather(pipeline: Pipeline, name: str, date: str) -> dict[str, Any]:
         "true": _true(pipeline, name, date, booleans) if booleans and rows_out else [],
         "rejected": _rejected(pipeline, name, date),
         "lookups": _lookups(pipeline, name, date, report.get("transformations") or []),
+        "groups": _groups(pipeline, name, date),
     }
+
+
+def _groups(pipeline: Pipeline, name: str, date: str) -> dict[str, Any] | None:
+    """The groups of an aggregated dataset; None for others, and where the transformed file is not there any more."""
+    aggregate = (pipeline.document.get("datasets") or {}).get(name, {}).get("aggregate")
+    if not aggregate:
+        return None
+    try:
+        _, rows = envelope.read(pipeline.path("transformed", name, date))
+    except FileNotFoundError:
+        return None
+    by = [aggregate["by"]] if isinstance(aggregate["by"], str) else list(aggregate["by"])
+    measures = list(aggregate["measures"])
+    size = next((measure for measure, what in aggregate["measures"].items() if what.strip() == "count"), None)
+    if size is not None:
+        rows.sort(key=lambda row: -(row.get(size) or 0))
+    return {"by": by, "measures": measures, "count": len(rows), "largest": rows[:GROUPS]}
 
 
 def _true(pipeline: Pipeline, name: str, date: str, columns: list[str]) -> list[dict[str, Any]]:

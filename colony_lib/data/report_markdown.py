@@ -127,6 +127,7 @@ def _findings(report: dict[str, Any]) -> list[str]:
         transformed = report["transform"][name]
         part = _cleaned(transformed) + _nulls(found, transformed["rows_out"]) + _rejected(found) + _lookups(found)
         part += _invalid(report["validation"].get(name, {}))
+        part += _groups(found["groups"], part)
         if part:
             lines += [f"### {code(name)}", "", *part, ""]
     return ["## What was found in the data", "", *lines] if lines else []
@@ -141,6 +142,29 @@ def _cleaned(transformed: dict[str, Any]) -> list[str]:
         name = step.get("name") or " ".join(str(step[key]) for key in ("type", "column", "dataset") if step.get(key))
         said.append(f"{code(name)} {number(step['rows_affected'])}")
     return [f"- Transformations, with the rows that each changed: {', '.join(said)}"]
+
+
+def _groups(groups: dict[str, Any] | None, before: list[str]) -> list[str]:
+    """A table of the largest groups, without the columns that are the same in all of them."""
+    if not groups or not groups["largest"]:
+        return []
+    rows = groups["largest"]
+    by = [name for name in groups["by"] if len(rows) == 1 or any(row.get(name) != rows[0].get(name) for row in rows)]
+    measures = groups["measures"]
+    broken = {name for name in measures if any(isinstance(row.get(name), float) for row in rows)}
+    cells = [
+        [*(text(row.get(name)) for name in by), *(_measure(row.get(name), name in broken) for name in measures)]
+        for row in rows
+    ]
+    said = f"The {len(rows)} largest of {groups['count']:,} groups:" if groups["count"] > len(rows) else "All groups:"
+    headings = [*map(text, by), *(f"{text(measure)}#" for measure in measures)]
+    return [*([""] if before else []), said, "", *table(headings, cells)]
+
+
+def _measure(value: Any, broken: bool) -> str:
+    if value is None or isinstance(value, (int, float)):
+        return number(value, 1 if broken and value is not None else None)
+    return text(value)
 
 
 def _nulls(found: dict[str, Any], rows: int) -> list[str]:

@@ -194,6 +194,24 @@ def test_the_page_counts_the_cancelled_and_the_diverted(demo: Demo, day: str) ->
 
 
 @pytest.mark.parametrize("day", DAYS)
+def test_the_page_lists_the_carriers_and_airports_with_most_flights_and_their_delays(demo: Demo, day: str) -> None:
+    expected = figures.delays(day)
+    lines = page(demo, day).split("\n")
+    start = lines.index(f"The 12 largest of {len(expected)} groups:")
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 4 : start + 16]]
+    assert [int(row[3]) for row in shown] == sorted((int(f["flights"] or 0) for f in expected.values()), reverse=True)[
+        :12
+    ]
+    for carrier, _, origin, flights, cancelled, diverted, departure, arrival, late in shown:
+        figure = expected[carrier, origin]
+        assert [int(flights), int(cancelled), int(diverted)] == [
+            figure[n] for n in ("flights", "cancelled", "diverted")
+        ]
+        means = [figure[name] for name in ("mean_dep_delay", "mean_arr_delay", "p95_arr_delay")]
+        assert [float(departure), float(arrival), float(late)] == pytest.approx(means, abs=0.0501)
+
+
+@pytest.mark.parametrize("day", DAYS)
 def test_the_gate_judged_by_shares_that_are_those_of_the_raw_data(demo: Demo, day: str) -> None:
     raw = figures.flights(day)
     document = json.loads((demo.root / "reports" / f"validation_flights_{day}.json").read_text(encoding="utf-8"))
