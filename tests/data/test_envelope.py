@@ -148,7 +148,7 @@ def opened(path: Path, data: bytes, problems: Any = None) -> tuple[dict[str, Any
         ("a", b"", {"format": "json"}, []),
         ("a.csv", b"", {"format": "csv", "columns": []}, []),
         ("a.csv", b"a,b\n", {"format": "csv", "columns": ["a", "b"]}, []),
-        ("a.csv.gz", gzip.compress(b"a,b\n1,2"), {"format": "csv", "columns": ["a", "b"]}, [{"a": "1", "b": "2"}]),
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2", mtime=0), {"format": "csv", "columns": ["a", "b"]}, [{"a": "1", "b": "2"}]),
         ("a", b"a\tb\n", {"format": "csv", "columns": ["a\tb"]}, []),
         ("a.tsv", b"a\tb\n1\t2\n", {"format": "csv", "columns": ["a", "b"]}, [{"a": "1", "b": "2"}]),
         ("a.ndjson", b'{"a":1}\n', {"format": "ndjson"}, [{"a": 1}]),
