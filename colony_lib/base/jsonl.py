@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from colony_lib.base import jsontext, locks
 from colony_lib.base.errors import ColonyError
@@ -57,12 +58,16 @@ def open_append(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         try:
-            return os.open(path, flags, 0o666)
+            fd = os.open(path, flags, 0o666)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            return os.open(path, flags, 0o666)
+            fd = os.open(path, flags, 0o666)
     except OSError as error:
         raise failed("append to", path, error) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # a FIFO would take the records and lose them
+        os.close(fd)
+        raise ColonyError(f"'{path}' is not a regular file")
+    return fd
 
 
 def append_to(fd: int, path: str, records: Iterable[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from colony_lib.base.errors import USAGE, ColonyError
-from colony_lib.base.text import escape
+from colony_lib.base.text import cut, escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def positive_duration(text: str) -> float:
 def count(text: str) -> int:
     """A whole number from 0 on."""
     if not text.isascii() or not text.isdigit() or len(text) > 12:
-        raise ColonyError(f"'{escape(text)}' is not a whole number from 0 on", code=USAGE)
+        raise ColonyError(f"'{escape(cut(text, 40))}' is not a whole number from 0 on", code=USAGE)
     return int(text)
 
 

@@ -70,6 +70,8 @@ def main(argv: list[str]) -> int:
     from colony_lib.data import transform_parts, transform_record
     from colony_lib.data.summary import emit
 
+    if args.batch:
+        transform_parts.batch(args.batch)  # refused here, before anything is recorded
     with transform_record.recording(day) as done:
         summary = transform_parts.run(day, args.batch) if args.batch else day.write()
         done(summary)
@@ -113,7 +115,10 @@ def _give(day: Day, given: Input, path: str, dataset: str | None) -> str:
     from colony_lib.data.transform_files import dataset_of
 
     name = check_name(dataset or dataset_of(day.pipeline, given, path), "dataset", where=path)
-    source = day.plan(name).source
+    plan = day.plan(name)
+    source = plan.source
+    if plan.from_:
+        raise ColonyError(f"'{name}' is built from '{plan.from_}', not from a file", where=path, code=USAGE)
     if source in day.given:
         raise ColonyError(f"two files for '{name}'", where=path, fix="transform each by itself", code=USAGE)
     day.given[source] = given
@@ -151,7 +156,7 @@ def lines(summary: dict[str, Any]) -> list[str]:
         for step in dataset["transformations"]:
             if step["rows_affected"]:
                 what = step.get("name") or " ".join(str(step[k]) for k in ("type", "column", "dataset") if step.get(k))
-                found.append(f"  {what}: {step['rows_affected']:,} rows")
+                found.append(f"  {what}: {plural(step['rows_affected'], 'row')}")
     if summary.get("waiting"):
         waiting = ", ".join(map(str, summary["waiting"]))
         found.append(f"part {summary['batch']} of {summary['batches']} is done, waiting for {waiting}")

@@ -80,7 +80,8 @@ def _stored(name: str) -> Any:
     try:
         return files.read_json(path, ABSENT, follow=False)
     except ColonyError as error:
-        raise ColonyError(f"the document '{name}' is {error.what}", where=error.where, code=error.code) from None
+        said = f" is {error.what}" if error.what.startswith("not ") else f": {error.what}"
+        raise ColonyError(f"the document '{name}'{said}", where=error.where, code=error.code) from None
 
 
 def names() -> list[str]:
