@@ -14,6 +14,7 @@ from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
 from colony_lib.data import envelope, readers, table, tableschema, transform
+from colony_lib.data.fieldtypes import TYPES
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.tableschema import Field
 from colony_lib.data.transform import Outcome, Plan
@@ -311,7 +312,15 @@ def dataset_of(pipeline: Pipeline, given: Input, path: str) -> str:
 def read_clean(path: str) -> tuple[dict[str, Any], pd.DataFrame]:
     """(head, frame) of a transformed envelope, with the columns' kinds as they were."""
     head, rows = envelope.read(path)
-    return head, typed(rows, head.get("columns") or {})
+    return head, typed(rows, columns_of(head))
+
+
+def columns_of(head: dict[str, Any]) -> dict[str, str]:
+    """{column: kind} as the head of an envelope says it; of CSV the names alone are known."""
+    told = head.get("columns")
+    if isinstance(told, dict):
+        return {str(name): str(kind) for name, kind in told.items()}
+    return {str(name): "any" for name in told} if isinstance(told, list) else {}
 
 
 def typed(rows: Sequence[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
@@ -320,7 +329,7 @@ def typed(rows: Sequence[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame
     columns: dict[str, pd.Series] = {}
     for name, kind in kinds.items():
         column = frame[name] if name in frame.columns else table.empty(kind, frame.index)
-        columns[name], problem = tableschema.cast(column, Field(name, kind if kind != "null" else "any"))
+        columns[name], problem = tableschema.cast(column, Field(name, kind if kind in TYPES else "any"))
         if problem is not None:
             place = int(problem.rows.argmax())
             raise ColonyError(

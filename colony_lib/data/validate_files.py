@@ -16,7 +16,7 @@ from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import check_name, escape
 from colony_lib.data import validate
 from colony_lib.data.pipeline import Pipeline, check_date
-from colony_lib.data.transform_files import Input, dataset_of, describe, open_input, read_clean, typed
+from colony_lib.data.transform_files import Input, columns_of, dataset_of, describe, open_input, read_clean, typed
 from colony_lib.data.transformations.naming import snake_case
 
 
@@ -94,7 +94,7 @@ class Gate:
         if (name, date) not in self._others:
             mine = next((t for t in self.targets if t.dataset == name and t.date == date and t.ours), None)
             if mine is not None:
-                frame = typed(mine.given.rows, mine.given.head.get("columns") or {})
+                frame = typed(mine.given.rows, columns_of(mine.given.head))
             else:
                 path = self.pipeline.path("transformed", name, date)
                 try:
@@ -129,7 +129,7 @@ class Gate:
             expected,
             lambda name: self._lookup(name, target.date),
             lexical=lexical,
-            columns=_columns(head.get("columns")),
+            columns=columns_of(head),
             unread=len(target.given.unread),
             rejected=rejected if isinstance(rejected, int) else 0,
         )
@@ -146,13 +146,6 @@ class Gate:
             ],
             "seconds": round(time.monotonic() - start, 3),
         }
-
-
-def _columns(told: Any) -> dict[str, str]:
-    """{column: kind} as the head of an envelope says it; of CSV the names alone are known."""
-    if isinstance(told, dict):
-        return {str(name): str(kind) for name, kind in told.items()}
-    return {str(name): "any" for name in told} if isinstance(told, list) else {}
 
 
 def _final(expected: validate.checks.Expectations) -> validate.checks.Expectations:

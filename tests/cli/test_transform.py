@@ -120,12 +120,12 @@ def test_it_tells_people_the_log_the_metrics_and_the_lineage(place: Colony) -> N
         f"flights: 6 in, 3 out, 2 rejected, 1 dropped → staging/transformed/flights_{DAY}.json",
         "  normalize_names: 6 rows",
         "  clean_nulls: 2 rows",
-        "  convert_types: 1 rows",
+        "  convert_types: 1 row",
         "  normalize_dates: 5 rows",
-        "  drop_duplicates: 1 rows",
+        "  drop_duplicates: 1 row",
         "  derive late: 3 rows",
         "  enrich airlines: 3 rows",
-        "  constraints: 1 rows",
+        "  constraints: 1 row",
     ]
     assert place.json("metrics", "show", "pipeline_records_rejected", "--json")["current"] == 2
     logged = place.lines("logs", "transform", "--json")
@@ -234,6 +234,7 @@ def test_an_empty_day_makes_empty_files_with_the_schemas_columns(place: Colony) 
         (["--date", "2013-02-30"], 2, "'2013-02-30' is not a date; write it like 2013-01-31"),
         (["--date", "2013-01-16"], 1, "there is no raw data of 'flights' for 2013-01-16 (staging/raw/flights_2013-01-16.json); run 'colony fetch flights --date 2013-01-16' first"),
         (["nope.json"], 1, "there is no file 'nope.json'"),
+        (["daily.csv"], 2, "'daily' is built from 'flights', not from a file at daily.csv"),
         (["flights", "new.csv"], 2, "datasets and files together; name either datasets or files"),
         (["flights", "--dataset", "x"], 2, "--dataset goes with one FILE"),
         (["-", "--json"], 2, "with '-' standard output is the data; leave out --json and --batch"),
@@ -252,6 +253,7 @@ def test_what_cannot_be_is_one_line_and_writes_nothing(
     code: int,
     said: str,
 ) -> None:
+    place.write("daily.csv", "a\n1\n")
     place.write("page.json", "<!DOCTYPE html><html></html>\n")
     place.write("cut.json", '{"source": "flights", "data": [{"a": 1},\n')
     if words == ["./page"]:

@@ -323,3 +323,11 @@ def test_help_tells_the_score_the_thresholds_and_the_seeds_own_line_without_pand
     assert traced.returncode == 0
     names = {line.rpartition("|")[2].strip() for line in traced.stderr.splitlines()}
     assert not names & {"pandas", "numpy", "yaml", "jsonschema", "requests", "dataclasses", "typing"}
+
+
+def test_an_envelope_with_a_head_of_nonsense_is_still_a_table(run: Run, place: Colony) -> None:
+    head = {"dataset": "flights", "date": DAY, "columns": ["a"], "rejected": "many", "record_count": 1}
+    place.write("odd.json", json.dumps({**head, "data": [{"flight_no": 1}]}))
+    place.write("odder.json", json.dumps({**head, "columns": {"a": "weird"}, "data": [{"a": "x"}]}))
+    assert run("validate-data", "odd.json", "--dataset", "one", "--date", DAY)[0] == 0
+    assert run("validate-data", "odder.json", "--dataset", "two", "--date", DAY)[0] == 0
