@@ -128,7 +128,7 @@ def run_day(colony: Colony, day: str) -> dict[str, Any]:
         said = [] if run_id else process.stderr.readlines()
         if said:
             raise Failed("".join(said).strip())
-        run = follow(colony, process.stderr, run_id)
+        run, said = follow(colony, process.stderr, run_id)
         process.wait()
     finally:
         if process.poll() is None:
@@ -137,22 +137,25 @@ def run_day(colony: Colony, day: str) -> dict[str, Any]:
         process.stdout.close()
         process.stderr.close()
     if run["status"] != "completed":
-        raise Failed(f"run {run_id} {run['status']}: {run['error']}")
+        raise Failed(f"run {run_id} {run['status']}: {run['error'] or ''.join(said[-1:]).strip()}")
     return run
 
 
-def follow(colony: Colony, progress: IO[str], run_id: str) -> dict[str, Any]:
-    """Print each step when it has ended, until the run has; the run's record. `progress` says when to look."""
+def follow(colony: Colony, progress: IO[str], run_id: str) -> tuple[dict[str, Any], list[str]]:
+    """Print each step when it has ended, until the run has; the run's record, and the lines of `progress`, each of
+    which says that there is something to see."""
     shown: set[str] = set()
+    said: list[str] = []
     while True:
-        over = not progress.readline()
+        line = progress.readline()
+        said += [line] if line else []
         run: dict[str, Any] = json.loads(colony("workflow", "status", run_id, "--json"))
         for step in run["steps"]:
             if step["name"] not in shown and step["status"] in MARKS:
                 shown.add(step["name"])
                 show_step(step)
-        if over:
-            return run
+        if not line:
+            return run, said
 
 
 def show_step(step: dict[str, Any]) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from tests.examples import figures
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "data-pipeline"
 sys.path.insert(0, str(EXAMPLE))
@@ -58,7 +58,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[flights_api.Api]:
-    server = flights_api.Api(0, KEY, rate=1e6, burst=1000, spoiled={"2013-03-03"}, data=None)
+    server = flights_api.Api(0, KEY, rate=1e6, burst=1000, spoiled={"2013-02-14"}, data=None)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server
@@ -72,22 +72,12 @@ def client(api: flights_api.Api) -> Client:
     return Client(api.url)
 
 
-def package_flights(date: str) -> list[dict[str, str]]:
-    with (
-        zipfile.ZipFile(os.path.join(nyc2013.folder(), "flights.csv.zip")) as archive,
-        archive.open("flights.csv") as file,
-    ):
-        year, month, day = (str(int(part)) for part in date.split("-"))
-        reader = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
-        return [row for row in reader if (row["year"], row["month"], row["day"]) == (year, month, day)]
-
-
 def plain(value: object) -> str:
     return "NA" if value in (None, "", "NA") else str(value).strip()
 
 
 def test_all_pages_of_a_day_hold_each_flight_of_the_package_with_its_figures(client: Client) -> None:
-    rows = package_flights("2013-02-08")
+    rows = figures.flights("2013-02-08")
     pages = client.pages("flights", "2013-02-08")
     served = {(r["carrier"], int(r["flight"]), r["origin"]): r for page in pages for r in page}
     assert len(rows) == len(served) == 930
@@ -172,9 +162,9 @@ def test_more_requests_than_the_bucket_holds_get_429_and_a_time_to_wait() -> Non
 
 
 def test_a_spoiled_day_has_lost_arrival_times_and_carriers(client: Client) -> None:
-    rows = package_flights("2013-03-03")
+    rows = figures.flights("2013-02-14")
     landed = sum(row["air_time"] != "NA" for row in rows)
-    served = {json.dumps(r): r for page in client.pages("flights", "2013-03-03") for r in page}.values()
+    served = {json.dumps(r): r for page in client.pages("flights", "2013-02-14") for r in page}.values()
     assert sum(r["arrTime"] is None and plain(r["airTime"]) != "NA" for r in served) == landed // 10
     assert sum(r["carrier"] == "??" for r in served) == landed // 40
 
