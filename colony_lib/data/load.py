@@ -246,7 +246,7 @@ def _apply(
         counts["updated"] = changed - counts["inserted"]
         counts["unchanged"] = staged.rows - changed
         matching = warehouse.matching(item.table, staged, item.key)
-        if matching != staged.rows:
+        if matching > staged.rows:
             raise ColonyError(
                 f"table '{item.table}' has {plural(matching, 'row')} for {plural(staged.rows, 'key')}: "
                 f"its key ({', '.join(item.key)}) is not unique in it",
@@ -254,6 +254,7 @@ def _apply(
                 fix="remove the repeated rows from the table; nothing was loaded",
                 code=FAILED,
             )
+        counts["unchanged"] -= staged.rows - matching  # what is not in the table now did not stay the same in it
     elif there and item.mode == "append" and staged.rows:
         notes += _again(warehouse, item, date)
         warehouse.append(item.table, staged)

@@ -176,6 +176,22 @@ def test_a_warehouse_that_is_being_loaded_is_busy_and_says_by_whom(loaded: Colon
     assert "'colony-load'" in locks.note(lock)
 
 
+def test_a_full_disk_leaves_what_was_there(loaded: Colony) -> None:
+    from tests.conftest import clean_environment
+
+    loaded("load", "--date", DATE)
+    rows = [{"k": k, "a": f"{k * 7919 % 1000003:x}" * 20} for k in range(30_000)]
+    day(loaded.root, "t", rows, "2013-02-09")
+    limited = ["bash", "-c", 'ulimit -f 2000; exec colony-load "$@"', "-", "--date", "2013-02-09"]
+    done = subprocess.run(limited, cwd=loaded.root, env=clean_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "colony load: " in done.stderr
+    assert "File too large" in done.stderr
+    assert query(loaded.root, "select count(*) from t") == [(2,)]
+    assert loaded.json("load", "--date", "2013-02-09", "--json")["tables"]["t"]["rows_after"] == 30_000
+
+
 def test_it_works_without_a_colony(tmp_path: Any) -> None:
     from tests.conftest import clean_environment
 

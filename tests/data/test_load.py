@@ -284,6 +284,38 @@ def test_a_table_that_holds_a_key_twice_is_not_upserted_into(folder: Path, t: Ca
     assert query(folder, "select a from t order by a") == [("a",), ("b",)]
 
 
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+def test_row_counts_that_do_not_add_up_take_everything_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    from colony_lib.data.warehouses.duckdb import DuckDB
+
+    write_pipeline(folder, {"t": {"load": {"table": "t", "mode": mode, "key": "k"}}})
+    day(folder, "t", ROWS)
+    load()
+    day(folder, "t", [{"k": k, "a": "new"} for k in range(10, 15)], "2013-02-09")
+    whole = DuckDB.run
+
+    def lossy(db: DuckDB, sql: str, *more: Any, **options: Any) -> Any:
+        """A warehouse that loses a row on the way in."""
+        if sql.startswith(('INSERT INTO "t"', 'MERGE INTO "t"')):
+            whole(db, 'DELETE FROM "colony_rows_t" WHERE k = 12')
+        return whole(db, sql, *more, **options)
+
+    monkeypatch.setattr(DuckDB, "run", lossy)
+    rows = DuckDB.rows
+    monkeypatch.setattr(
+        DuckDB,
+        "rows",
+        lambda db, sql, *a, **k: lossy(db, sql, *a, **k).fetchall() if "MERGE" in sql else rows(db, sql, *a, **k),
+    )
+    assert "the row counts of table 't' do not add up: 3 before, " in refused(date="2013-02-09")
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert query(folder, "select k from t order by k") == [(1,), (2,), (3,)]
+    assert query(folder, "select count(*) from colony_load_history") == [(1,)]
+
+
 # --- repeats
 
 

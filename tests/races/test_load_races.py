@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import Colony
 from tests.data.loading import DATE, day, query, write_pipeline
 
@@ -169,3 +171,21 @@ def test_a_load_that_finds_another_at_work_says_whose_it_is(colony: Colony) -> N
     _, err = first.communicate()
     assert first.returncode == 0, err
     assert query(colony.root, "select count(*) from t") == [(1,)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_load_leaves_nothing_and_says_nothing_of_a_bug(
+    colony: Colony, number: signal.Signals, code: int
+) -> None:
+    write_pipeline(colony.root, {"t": {"load": {"table": "t", "mode": "upsert", "key": "k"}}})
+    day(colony.root, "t", [{"k": k, "text": f"row {k}", "n": k / 7} for k in range(150_000)])
+    load = colony.start("load", "--date", DATE)
+    deadline = time.monotonic() + 20
+    while not (colony.root / "w.duckdb").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)  # into the middle of a query, which DuckDB ends with an error of its own
+    load.send_signal(number)
+    out, err = load.communicate()
+    assert (load.returncode, out, err) == (code, "", "")
+    assert not (colony.root / "w.duckdb").exists()
+    assert colony.json("load", "--date", DATE, "--json")["tables"]["t"]["inserted"] == 150_000

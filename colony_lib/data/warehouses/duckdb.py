@@ -6,6 +6,7 @@ import datetime
 import os
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from colony_lib.base import files
@@ -13,6 +14,7 @@ from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged, duckdb_receipts, duckdb_rows, relative
 from colony_lib.data.warehouses.duckdb_rows import literal, quote
+from colony_lib.data.warehouses.duckdb_signals import Signals
 
 _HELD = re.compile(r"Conflicting lock is held in (.+?) \(PID (\d+)\)")
 _FAMILIES = (
@@ -109,25 +111,27 @@ class DuckDB:
         self.shown = shown
         self.new = new  # the file was made by opening it
         self._committed = False
+        self._signals = Signals()
 
     # --- SQL
 
     def run(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> Any:
         """The result of a statement; any error of DuckDB is a ColonyError (FAILED) of one line."""
-        import duckdb
-
-        try:
-            return self.connection.execute(sql, values)
-        except duckdb.Error as error:
-            raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+        return self._did(lambda: self.connection.execute(sql, values), doing)
 
     def rows(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> list[Any]:
+        return list(self._did(lambda: self.connection.execute(sql, values).fetchall(), doing))
+
+    def _did(self, work: Callable[[], Any], doing: str) -> Any:
         import duckdb
 
-        result = self.run(sql, values, doing=doing)
         try:
-            return list(result.fetchall())
+            return work()
         except duckdb.Error as error:
+            self._signals.again()
+            raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+        except RuntimeError as error:
+            self._signals.again()
             raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
 
     def one(self, sql: str, values: list[Any] | None = None) -> Any:
@@ -159,6 +163,7 @@ class DuckDB:
             and not self.one("SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database()")
         )
         self.connection.close()
+        self._signals.close()
         if unused and os.path.exists(self.path):
             os.unlink(self.path)
 
