@@ -66,8 +66,8 @@ def test_idle_agents_are_listed_under_a_summary(colony: Colony) -> None:
     assert result.out == (
         "test-colony: 2 agents, no live run\n"
         "AGENT         STATUS   STEP  SINCE  ROLE\n"
-        "orchestrator  stopped     -      -  coordinates\n"
-        "worker        stopped     -      -  does the work\n"
+        "orchestrator  stopped  -     -      coordinates\n"
+        "worker        stopped  -     -      does the work\n"
     )
 
 
