@@ -6,6 +6,8 @@ there before. Each row runs the real executable in a colony of its own, between 
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.conftest import Colony
+from tests.web import Answer, Asked, Web
 
 DAY = "2013-02-08"
 LONG = "x" * 200
@@ -299,6 +302,41 @@ STATE = [
 TABLE = [*YAML, *names(), *LINES, *DATA, *STATE]
 
 
+MORE = b"x" * 65536
+
+
+def hops(asked: Asked) -> Answer:
+    return Answer({}, 302, {"Location": f"/hop{asked.number}"})
+
+
+def again(asked: Asked) -> Answer:
+    """The same page behind every link."""
+    return Answer({"d": [{"id": 1}], "next": "x"}, headers={"Link": '</r?page=1>; rel="next"'})
+
+
+# What a server replies, what is asked of it, and a part of the error. The source is of type rest, its records in `d`.
+REPLIES: list[tuple[str, Any, str, str]] = [
+    ("HTML", Answer(b"<!doctype html><title>Sign in</title>", headers={"Content-Type": "text/html"}), "", "HTML instead of JSON ('Sign in')"),
+    ("nothing", Answer(b""), "", "not JSON"),
+    ("JSON that breaks off", Answer(b'{"d": [{"id": 1}, {"id'), "", "not JSON"),
+    ("JSON with NaN", Answer(b'{"d": [{"id": NaN}]}'), "", "NaN"),
+    ("JSON with a number too great", Answer(b'{"d": [{"id": 1e999}]}'), "", "1e999"),
+    ("JSON of a hundred thousand brackets", Answer(b"[" * 100_000), "", "deep"),
+    ("JSON that is not UTF-8", Answer(b'{"d": [{"id": "\xff\xfe"}]}'), "", "UTF-8"),
+    ("a text where the records should be", Answer({"d": "none"}), "", "d"),
+    ("no records where they should be", Answer({"data": []}), "", "d"),
+    ("a total that does not come true", Answer({"d": [{"id": 1}], "total": 5}), "pagination: {type: page, total: total}, max_pages: 4", "there are more than 4 pages"),
+    ("a total that is not a number", Answer({"d": [{"id": 1}], "total": "many"}), "pagination: {type: page, total: total}, max_pages: 4", "total"),
+    ("redirects without end", hops, "", "redirect"),
+    ("a redirect to a file", Answer({}, 302, {"Location": "file:///etc/passwd"}), "", "redirects to what is no URL"),
+    ("a next link that leads to itself", again, "pagination: {type: link}", "page"),
+    ("a cursor that leads to itself", again, "pagination: {type: cursor, param: after, next: next}", "x"),
+    ("compressed rubbish", Answer(b"rubbish", headers={"Content-Encoding": "gzip"}), "", "s"),
+    ("a page that says no", Answer({"error": "$(touch pwned)\x1b[2J"}, 403), "", "403"),
+    ("a wait of a century", Answer({}, 429, {"Retry-After": "3153600000"}), "", "; try again after 20"),
+]
+
+
 def look(folder: Path) -> dict[str, Any]:
     """Every name under the folder with what is there, but for locks and caches, which hold nothing of their own."""
     found: dict[str, Any] = {}
@@ -354,3 +392,104 @@ def attempt(colony: Colony, case: Case, **env: str) -> None:
 @pytest.mark.parametrize("case", TABLE, ids=[case.what for case in TABLE])
 def test_it_is_refused_in_one_line_and_nothing_changed(colony: Colony, case: Case) -> None:
     attempt(colony, case)
+
+
+# What a fetch that failed leaves on purpose: what cannot be read in the quarantine, and that and how often it failed.
+KEPT = ("colony/staging", *(f"colony/.colony/{folder}/" for folder in ("lineage", "state", "logs", "metrics")))
+
+
+@pytest.mark.parametrize(("what", "reply", "asks", "says"), REPLIES, ids=[f"a server that replies with {row[0]}" for row in REPLIES])
+def test_a_reply_is_refused_in_one_line_and_no_data_comes_of_it(
+    colony: Colony, what: str, reply: Any, asks: str, says: str
+) -> None:
+    source = f"{{type: rest, url: $API/r, records: d, retry: {{max_attempts: 1, delay: 1ms}}{asks and ', ' + asks}}}"
+    files = {"pipeline.yml": f"version: 1\nsources:\n  s: {source}\n"}
+    code = 75 if "wait" in what else 1
+    with Web(reply if callable(reply) else lambda _: reply) as web:
+        attempt(colony, Case(what, ("fetch", "--date", DAY), code, says, files, may_leave=KEPT), API=web.url)
+        assert 1 <= len(web.asked) <= (1 if code == 75 else 40)
+    assert not list(colony.root.glob("staging/raw/*"))
+
+
+def test_a_reply_of_500_megabytes_is_left_at_the_first_too_many(colony: Colony) -> None:
+    source = "{type: rest, url: $API/r, records: d, max_bytes: 1MB, retry: {max_attempts: 1, delay: 1ms}}"
+    files = {"pipeline.yml": f"version: 1\nsources:\n  s: {source}\n"}
+    case = Case("500 MB", ("fetch", "--date", DAY), 1, "larger than max_bytes", files, may_leave=KEPT)
+    with Web(lambda _: Answer(itertools.repeat(MORE, 8000))) as web:
+        attempt(colony, case, API=web.url)
+        assert len(web.asked) == 1
+        assert web.sent < 20_000_000
+    assert not list(colony.root.glob("staging/raw/*"))
+
+
+# Rows that are read, and found wanting: the judgement is the result, and the report of it is kept.
+JUDGED: list[tuple[str, str, bytes, int, str]] = [
+    ("an empty CSV", "rows.csv", b"", 0, "WARN  rows  0 records"),
+    ("a CSV of a header alone", "rows.csv", b"a,b\n", 0, "WARN  rows  0 records"),
+    ("a CSV with ragged rows", "rows.csv", b"a,b\n1,2\n1\n1,2,3\n", 1, "FAIL  rows"),
+    ("a CSV with a NUL", "rows.csv", b"a,b\n1,\x002\n", 1, "FAIL  rows"),
+    ("a CSV that is not UTF-8", "rows.csv", b"a,b\n1,caf\xe9\n", 1, "FAIL  rows"),
+    ("JSON rows that are numbers", "rows.json", b"[1, 2]", 1, "FAIL  rows"),
+    ("a CSV of formulas and commands", "rows.csv", b"a,b\n=cmd|' /C calc'!A0,$(touch pwned)\n", 0, "PASS  rows  1 record"),
+]
+
+
+@pytest.mark.parametrize(("what", "name", "text", "code", "says"), JUDGED, ids=[row[0] for row in JUDGED])
+def test_rows_that_can_be_read_are_judged(colony: Colony, what: str, name: str, text: bytes, code: int, says: str) -> None:
+    place(colony, {name: text})
+    before = look(colony.root.parent)
+    done = colony("validate-data", name, "--date", DAY, check=False)
+    assert done.code == code, done
+    assert done.out.startswith(says), done
+    assert done.err.count("\n") == code, done
+    assert "Traceback" not in done.err
+    after = look(colony.root.parent)
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    new = ("colony/reports", "colony/.colony/", "colony/staging")
+    assert {path for path in changed if not path.startswith(new)} == set()
+    assert not any("pwned" in path for path in after)
+
+
+# Words that are only text: taken as they are, kept as they are, and never run.
+TEXTS = ["$(touch pwned)", "`touch pwned`", ";touch pwned", "'; touch pwned; '", "-rf", "../../x", "\x1b[2J\x07", "a\nb\r\nc", "{{item}}", "\u202eevil", "NaN"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_kept_as_it_is_and_never_run(colony: Colony, text: str) -> None:
+    place(colony, {})
+    colony("messages", "send", "worker", "--", text)
+    plain = colony("messages", "list").out
+    assert not any(ord(sign) < 32 and sign != "\n" for sign in plain)
+    assert colony.lines("messages", "list", "--json")[-1]["text"] == text
+    colony.workflow("w", "steps:\n  - {name: one, run: \"printf '%s' {{input.text}} > got; true {{input.text}}\"}\n")
+    colony("workflow", "run", "w", "--quiet", "--input", json.dumps({"text": text}))
+    assert (colony.root / "got").read_bytes() == text.encode()
+    assert not list(colony.root.parent.rglob("*pwned*"))
+
+
+# A journal with damage in it is read past: what is whole is printed, the damage is named in one line, nothing is lost.
+DAMAGE: dict[str, bytes] = {
+    "binary": bytes(byte for byte in range(256) if byte != 10),
+    "HTML": b"<html>",
+    "an empty object": b"{}",
+    "a list": b"[1]",
+    "NaN": b'{"v": 1, "id": NaN}',
+    "a hundred thousand brackets": b"[" * 100_000,
+    "five megabytes": b'{"v": 1, "id": "' + b"x" * 5_000_000,
+    "half a character": b'{"v": 1, "id": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=[f"a line of {what}" for what in DAMAGE])
+def test_a_damaged_line_is_named_and_what_is_whole_is_read(colony: Colony, damage: bytes) -> None:
+    colony("state", "task", "add", "first")
+    journal = colony.root / ".colony/state/tasks.jsonl"
+    journal.write_bytes(journal.read_bytes() + damage + b"\n")
+    done = colony("state", "task", "list", "--json")
+    assert [json.loads(row)["title"] for row in done.out.splitlines()] == ["first"]
+    assert done.err.startswith("colony state: skipped an unreadable line at ") and "tasks.jsonl:2: " in done.err
+    assert done.err.count("\n") == 1 and len(done.err) < 1000
+    colony("state", "task", "add", "second")
+    assert damage in journal.read_bytes()
+    titles = [row["title"] for row in colony.lines("state", "task", "list", "--json")]
+    assert titles == ["first", "second"]
