@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from colony_lib.data.limits import Breaker, Bucket
     from colony_lib.data.sources import Tally
 
+LONGEST_WAIT = 1e9  # seconds; a longer Retry-After is cut to it
 REFUSALS = 10  # answers of 429 in a row to one request; more is not a rate limit that waiting helps against
 _AGAIN = (408, 425, 500, 502, 503, 504)
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
@@ -260,8 +261,8 @@ def retry_after(reply: Reply) -> float | None:
     from email.utils import parsedate_to_datetime
 
     text = reply.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,3})?", text):
-        return float(text)
+    if re.fullmatch(r"[0-9]{1,300}(\.[0-9]{1,3})?", text):
+        return min(float(text), LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -270,4 +271,4 @@ def retry_after(reply: Reply) -> float | None:
         now = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
     except (ValueError, TypeError, OverflowError):
         now = time.time()
-    return max(0.0, until - now)
+    return min(max(0.0, until - now), LONGEST_WAIT)
