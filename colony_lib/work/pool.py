@@ -173,11 +173,10 @@ def _serve(run: runs.Run, end: sockets.socket, slot: str, lock: int) -> NoReturn
 
 def _close_all_but(*kept: int) -> None:
     """Close what the fork inherited: above all the engine's own locks, which must die with the engine."""
-    start = 3
-    for fd in sorted(kept):
-        os.closerange(start, fd)
-        start = fd + 1
-    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+    for name in os.listdir("/dev/fd"):
+        fd = int(name)
+        if fd > 2 and fd not in kept:
+            os.closerange(fd, fd + 1)  # does not mind that the listing's own is closed already
 
 
 def do(run: runs.Run, journal: runs.Journal, job: Record, slot: str, lock: int, scratch: str, asked: Any) -> Record:

@@ -377,3 +377,38 @@ def test_the_input_is_checked_against_the_workflows_schema(colony: Colony) -> No
     assert colony("workflow", "run", "w", "--input", '{"n": 4}').code == 0
     assert status(colony)["steps"][0]["output"] == 4
     assert colony("workflow", "run", "w", "--input", "-", input='{"n": 5}').code == 0
+
+
+def test_a_step_that_kills_its_own_processes_fails_and_does_not_go_on_for_ever(colony: Colony) -> None:
+    # What the kernel's memory killer may do: the command's shell and its supervisor die, again and again.
+    colony.workflow("w", 'steps:\n  - {name: a, run: "echo x >> ledger; kill -9 $PPID $$"}\n')
+    result = colony("workflow", "run", "w", check=False)
+    assert result.code == 1 and "killed 3 times" in result.err
+    assert ledger(colony) == ["x", "x", "x"]
+
+
+def test_a_run_that_waits_for_its_retry_holds_no_place_for_others(colony: Colony) -> None:
+    colony.workflow(
+        "w",
+        """\
+max_parallel: 1
+steps:
+  - {name: a, run: "[ -e b-ran ]", retry: {max_attempts: 20, backoff: fixed, delay: 100ms}}
+  - {name: b, run: "touch b-ran"}
+""",
+    )
+    assert colony("workflow", "run", "w").code == 0
+
+
+def test_values_of_a_shared_step_list_stay_in_order_under_retries_and_kills_of_status_readers(colony: Colony) -> None:
+    colony.workflow(
+        "w", 'steps:\n  - {name: p, parallel: 12, run: "[ $COLONY_ATTEMPT = 2 ] && echo {{batch_id}}", retry: {max_attempts: 2, delay: 10ms}}\n'
+    )
+    process = colony.start("workflow", "run", "w")
+    readers = [colony.start("workflow", "status", "--watch") for _ in range(2)]
+    process.communicate(timeout=60)
+    for reader in readers:
+        reader.kill()
+        reader.communicate()
+    assert process.returncode == 0
+    assert status(colony)["steps"][0]["output"] == list(range(12))
