@@ -60,6 +60,13 @@ def test_the_root_is_the_nearest_above_and_can_be_named(colony: Colony, tmp_path
     assert colony("-C", str(tmp_path / "none"), "status", check=False).code == 2
 
 
+def test_run_by_a_relative_path_it_finds_its_commands_also_after_a_change_of_folder(colony: Colony) -> None:
+    words = ["bin/colony", "-C", str(colony.root), "state", "task", "add", "found"]
+    done = subprocess.run(words, cwd=BIN.parent, env=clean_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "found" in colony("state", "task", "list").out
+
+
 def test_inside_an_agents_worktree_the_root_is_the_colonys(colony: Colony) -> None:
     tree = colony.root / ".colony" / "worktrees" / "worker"
     (tree / ".colony" / "workflows").mkdir(parents=True)
