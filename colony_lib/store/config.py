@@ -41,7 +41,7 @@ def load() -> dict[str, Any]:
     if config is None:
         from colony_lib.store import config_rules
 
-        config, wrong = config_rules.checked(source, shown(path), _default_name(path))
+        config, wrong = config_rules.checked(source, paths.shown(path), _default_name(path))
         if wrong:
             raise _first(wrong)
         _keep(cache, source, stamp, config)
@@ -55,7 +55,7 @@ def problems() -> list[ColonyError]:
 
     path = paths.config_file()
     try:
-        return config_rules.checked(_source(path), shown(path), _default_name(path))[1]
+        return config_rules.checked(_source(path), paths.shown(path), _default_name(path))[1]
     except ColonyError as error:
         return [error]
 
@@ -90,7 +90,7 @@ def agent_env(
     parts: dict[str, str] = {}
     for name, text in (agent or {}).get("env", {}).items():
         assert agent is not None
-        where = f"{shown(paths.config_file())}:{agent['env_lines'][name]}"
+        where = f"{paths.shown(paths.config_file())}:{agent['env_lines'][name]}"
         result[name] = variables.expand(text, known, who=f"agent '{agent['id']}'", where=where, fix=_advice(env_file))
         taken = variables.names(text)
         if taken:
@@ -127,15 +127,6 @@ def _env_path(env_file: str) -> str:
     return os.path.join(paths.root(), os.path.expanduser(env_file))
 
 
-def shown(path: str) -> str:
-    """The path as errors show it: from the working directory when it lies in it, else whole."""
-    try:
-        relative = os.path.relpath(path)
-    except OSError:  # the working directory is gone
-        return path
-    return path if relative.startswith("..") else relative
-
-
 def _source(path: str) -> str:
     try:
         data = files.read_bytes(path, limit=LIMIT)
@@ -148,7 +139,7 @@ def _source(path: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ColonyError(
-            "not UTF-8 text", where=f"{shown(path)}:{line}", fix="save the file as UTF-8", code=USAGE
+            "not UTF-8 text", where=f"{paths.shown(path)}:{line}", fix="save the file as UTF-8", code=USAGE
         ) from None
 
 

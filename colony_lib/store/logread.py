@@ -8,7 +8,6 @@ import os
 from colony_lib.base import jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.files import open_regular
-from colony_lib.base.text import check_name
 from colony_lib.store import paths
 
 TYPE_CHECKING = False
@@ -84,22 +83,7 @@ class Wanted:
 
 def agents() -> list[str]:
     """The names that have a log, sorted."""
-    found = []
-    try:
-        with os.scandir(paths.logs_folder()) as entries:
-            for entry in entries:
-                if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
-                    found.append(entry.name[: -len(".jsonl")])
-    except FileNotFoundError:
-        return []
-    return sorted(name for name in found if _is_name(name))
-
-
-def _is_name(name: str) -> bool:
-    try:
-        return bool(check_name(name, "agent"))
-    except ColonyError:
-        return False
+    return paths.journals_in(paths.logs_folder(), "agent")
 
 
 def _is_log_line(found: Record) -> bool:

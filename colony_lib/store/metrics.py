@@ -231,22 +231,7 @@ def _lock(name: str) -> str:
 
 def names() -> list[str]:
     """The names of the metrics that have a journal, sorted."""
-    found = []
-    try:
-        with os.scandir(paths.metrics_folder()) as entries:
-            for entry in entries:
-                if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
-                    found.append(entry.name[: -len(".jsonl")])
-    except FileNotFoundError:
-        return []
-    return sorted(name for name in found if _is_name(name))
-
-
-def _is_name(name: str) -> bool:
-    try:
-        return bool(check_name(name, "metric"))
-    except ColonyError:
-        return False
+    return paths.journals_in(paths.metrics_folder(), "metric")
 
 
 def find(reference: str) -> str:

@@ -155,3 +155,32 @@ def tasks() -> str:
 
 def workflow_folder() -> str:
     return inside("workflows")
+
+
+def shown(path: str) -> str:
+    """The path as errors show it: from the working directory when it lies in it, else whole."""
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # the working directory is gone
+        return path
+    return path if relative.startswith("..") else relative
+
+
+def journals_in(folder: str, kind: str) -> list[str]:
+    """The names of the journals (NAME.jsonl) in a folder, sorted; what is no regular file or no safe name is none."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
+                    found.append(entry.name.removesuffix(".jsonl"))
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in found if _is_name(name, kind))
+
+
+def _is_name(name: str, kind: str) -> bool:
+    try:
+        return bool(check_name(name, kind))
+    except ColonyError:
+        return False

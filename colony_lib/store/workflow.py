@@ -78,7 +78,7 @@ def path(name: str) -> str:
     if not found:
         found = [file for file in files() if _named(file) == name]
     if len(found) > 1:
-        both = " and ".join(f"'{_shown(file)}'" for file in found)
+        both = " and ".join(f"'{paths.shown(file)}'" for file in found)
         raise ColonyError(f"two files define the workflow '{name}': {both}", fix="remove one", code=USAGE)
     if not found:
         raise unknown("workflow", name, names(), code=FAILED)
@@ -92,15 +92,6 @@ def _named(file: str) -> str | None:
         return None
 
 
-def _shown(path: str) -> str:
-    """The path as errors show it: from the working directory when it lies in it, else whole."""
-    try:
-        relative = os.path.relpath(path)
-    except OSError:  # the working directory is gone
-        return path
-    return path if relative.startswith("..") else relative
-
-
 def relative(path: str) -> str:
     """The path from the colony's root, for what is kept; whole when it lies outside or there is no colony."""
     whole, root = os.path.abspath(path), paths.root_or_none()
@@ -111,13 +102,13 @@ def _source(path: str) -> str:
     try:
         data = documents.read_bytes(path, limit=LIMIT)
     except FileNotFoundError:
-        raise ColonyError(f"there is no file '{escape(_shown(path))}'", code=FAILED) from None
+        raise ColonyError(f"there is no file '{escape(paths.shown(path))}'", code=FAILED) from None
     except ColonyError as error:
         raise ColonyError(error.what, where=error.where, fix=error.fix, code=USAGE) from None
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        where = f"{_shown(path)}:{data.count(bytes([10]), 0, error.start) + 1}"
+        where = f"{paths.shown(path)}:{data.count(bytes([10]), 0, error.start) + 1}"
         raise ColonyError("not UTF-8 text", where=where, fix="save the file as UTF-8", code=USAGE) from None
 
 
@@ -157,7 +148,7 @@ def problems(name_or_path: str) -> list[ColonyError]:
     if len(same) > 1:
         both = " and ".join(f"'{os.path.basename(other)}'" for other in same)
         what = f"two files define the workflow '{stem(file)}': {both}"
-        found.insert(0, ColonyError(what, where=_shown(file), fix="remove one", code=USAGE))
+        found.insert(0, ColonyError(what, where=paths.shown(file), fix="remove one", code=USAGE))
     return found
 
 
@@ -218,7 +209,7 @@ def _compile(file: str, source: str) -> tuple[Record, list[ColonyError], dict[st
                 return read[found]
         return None
 
-    plan, wrong = workflow_rules.checked(source, _shown(file), stem(file), read_file)
+    plan, wrong = workflow_rules.checked(source, paths.shown(file), stem(file), read_file)
     if plan:
         plan["file"] = relative(file)
     return plan, wrong, read
@@ -314,7 +305,7 @@ def config_problems(plan: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     for step in [*plan["steps"], *plan["error_handling"]]:
         agent = step["agent"]
         if agent is not None and agent not in known:
-            where = f"{_shown(os.path.join(paths.root(), plan['file']))}:{step['lines']['agent']}"
+            where = f"{paths.shown(os.path.join(paths.root(), plan['file']))}:{step['lines']['agent']}"
             fix = nearest(agent, known) or "there is " + ", ".join(f"'{name}'" for name in known)
             fix = fix if known else "colony.yml has no agents yet"
             found.append(ColonyError(f"unknown agent '{escape(agent)}'", where=where, fix=fix, code=USAGE))

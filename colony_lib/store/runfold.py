@@ -1,0 +1,371 @@
+"""What a run's journal adds up to: its steps, their units, and what is alive; the same for status and engine."""
+
+from __future__ import annotations
+
+import os
+
+from colony_lib.base import clock, files, jsonl, locks
+from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.store import paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+
+# A step's unit of work is itself (None) or one of its batches (a number).
+FINISHED = ("completed", "failed", "skipped", "cancelled", "cached")
+
+
+class Unit:
+    """One step, or one batch of it: what its attempts came to."""
+
+    __slots__ = (
+        "approved", "attempts", "ended", "error", "output", "output_file", "slot", "started", "status", "used", "why",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.status = "pending"
+        self.attempts = 0  # all there were
+        self.used = 0  # those that count against max_attempts, since the last resume
+        self.started: str | None = None
+        self.ended: str | None = None
+        self.error: str | None = None
+        self.output: Any = None
+        self.output_file: str | None = None
+        self.slot: str | None = None
+        self.approved = False
+        self.why: str | None = None
+
+
+class Step:
+    """One step of a run: its definition and its units."""
+
+    __slots__ = ("definition", "items", "reason", "skipped", "units")
+
+    def __init__(self, definition: Record) -> None:
+        self.definition = definition
+        self.units: dict[int | None, Unit] = {}
+        self.items: list[Any] | None = None  # what for_each came to
+        self.skipped = False
+        self.reason: str | None = None  # why it was skipped or waits
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches the step has; None for a step that is one unit, or whose items are not known yet."""
+        if self.definition.get("for_each") is not None:
+            return None if self.items is None else len(self.items)
+        parallel: int | None = self.definition.get("parallel")
+        return parallel
+
+    @property
+    def is_parallel(self) -> bool:
+        return self.definition.get("for_each") is not None or self.definition.get("parallel") is not None
+
+    def unit_keys(self) -> list[int | None]:
+        """The keys of all units that the step has or will have; [] while its items are not known."""
+        if not self.is_parallel:
+            return [None]
+        return list(range(self.batches or 0))
+
+    def unit(self, batch: int | None) -> Unit:
+        found = self.units.get(batch)
+        if found is None:
+            found = self.units[batch] = Unit()
+        return found
+
+    @property
+    def status(self) -> str:
+        if self.skipped:
+            return "skipped"
+        if not self.is_parallel:
+            unit = self.units.get(None)
+            return unit.status if unit else "pending"
+        count = self.batches
+        if count is None:
+            return self.units[None].status if None in self.units else "pending"
+        found = [unit.status for key, unit in self.units.items() if key is not None]
+        if found.count("completed") == count:
+            return "completed"
+        for status in ("running", "retrying", "failed", "waiting", "cancelled"):
+            if status in found:
+                return status
+        return "running" if "completed" in found else "pending"
+
+    @property
+    def error(self) -> str | None:
+        for key, unit in self.units.items():
+            if unit.error and unit.status != "completed":
+                return unit.error if key is None else f"batch {key}: {unit.error}"
+        return None
+
+
+class Run:
+    """One run as its files tell it: the plan, and what the journal's records add up to."""
+
+    def __init__(self, run_id: str, header: Record) -> None:
+        self.run_id = run_id
+        self.header = header
+        self.plan: Record = header["plan"]
+        self.folder = paths.run(run_id)
+        self.steps = {step["name"]: Step(step) for step in self.plan["steps"]}
+        self.handlers = {step["name"]: Step(step) for step in self.plan["error_handling"]}
+        self.started: str | None = header["created"]
+        self.ended: str | None = None
+        self.ended_status: str | None = None
+        self.error: str | None = None
+        self.seen: set[str] = set()
+        self.problems: list[tuple[str, int, str]] = []
+        self.tokens: dict[str, int] = {}
+
+    # -- what is alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is running it now: its lock is held."""
+        return locks.is_held(paths.run_lock(self.run_id, "alive"))
+
+    def slot_is_held(self, slot: str) -> bool:
+        return locks.is_held(paths.run_lock(self.run_id, slot))
+
+    @property
+    def status(self) -> str:
+        if self.ended_status and self.ended_status != "interrupted":
+            return self.ended_status
+        return "running" if self.alive else "interrupted"
+
+    # -- what happened
+
+    def step(self, name: str) -> Step:
+        return self.steps[name] if name in self.steps else self.handlers[name]
+
+    def read(self) -> Run:
+        """Fold the whole journal."""
+        for record in jsonl.iterate(os.path.join(self.folder, "journal.jsonl"), self.problems):
+            self.apply(record)
+        return self
+
+    def apply(self, record: Record) -> None:
+        """Fold one record in; a record seen before changes nothing."""
+        if record["id"] in self.seen:
+            return
+        self.seen.add(record["id"])
+        kind = record.get("type")
+        if kind == "run_started":
+            self._resumed(record)
+        elif kind == "run_ended":
+            self.ended, self.ended_status, self.error = record["ts"], record["status"], record.get("error")
+        elif kind in _STEP_RECORDS and (record.get("step") in self.steps or record.get("step") in self.handlers):
+            _STEP_RECORDS[kind](self.step(record["step"]), record)
+
+    def _resumed(self, record: Record) -> None:
+        self.ended = self.ended_status = self.error = None
+        if record.get("resumed"):
+            for step in [*self.steps.values(), *self.handlers.values()]:
+                step.skipped, step.reason = False, None
+                for unit in step.units.values():
+                    unit.used = 0
+                    if unit.status in ("failed", "cancelled", "retrying"):
+                        unit.status = "pending"
+            for step in self.handlers.values():
+                for unit in step.units.values():
+                    unit.status = "pending"
+
+    # -- outputs
+
+    def output(self, name: str) -> Any:
+        """The step's output: of a parallel step the list of its batches' outputs in order; None without one."""
+        step = self.step(name)
+        if step.is_parallel:
+            if step.status != "completed":
+                return None
+            return [self._unit_output(step.unit(key)) for key in step.unit_keys()]
+        unit = step.units.get(None)
+        return self._unit_output(unit) if unit and unit.status in ("completed", "cached") else None
+
+    def _unit_output(self, unit: Unit) -> Any:
+        if unit.output is None and unit.output_file:
+            path = os.path.join(self.folder, unit.output_file)
+            try:
+                unit.output = files.read_json(path, follow=False)
+            except FileNotFoundError:
+                raise ColonyError(
+                    f"the output of a completed step is gone: '{path}'", fix="run the workflow anew", code=FAILED
+                ) from None
+        return unit.output
+
+    # -- for people and programs
+
+    def waiting_on(self, step: Step) -> list[str] | None:
+        """The names of what a pending step still waits for, or why it waits."""
+        if step.status == "waiting":
+            return [step.units[None].why or "approval"] if None in step.units else ["approval"]
+        if step.status != "pending":
+            return None
+        wanted = [name for name in step.definition["depends_on"] if name in self.steps]
+        return [name for name in wanted if self.steps[name].status not in FINISHED] or None
+
+    def step_record(self, name: str, *, outputs: bool = True) -> Record:
+        step = self.step(name)
+        units = list(step.units.values())
+        started = min((unit.started for unit in units if unit.started), default=None)
+        finished = step.status in FINISHED
+        ended = max((unit.ended for unit in units if unit.ended), default=None) if finished else None
+        status = step.status
+        if status in ("running", "retrying") and not self._truly(step, status):
+            status = "pending"
+        record: Record = {
+            "name": name,
+            "agent": step.definition.get("agent"),
+            "status": status,
+            "attempts": max((unit.attempts for unit in units), default=0),
+            "started": started,
+            "ended": ended,
+            "duration_seconds": _between(started, ended or (clock.now() if status == "running" else None)),
+            "output": self.output(name) if outputs else None,
+            "error": step.error or step.reason,
+            "waiting_on": self.waiting_on(step) or None,
+            "tokens": 0,
+            "cost_usd": 0.0,
+        }
+        if step.is_parallel and step.batches is not None:
+            done = sum(1 for unit in units if unit.status == "completed")
+            record["batches"] = {"count": step.batches, "completed": done}
+        return record
+
+    def _truly(self, step: Step, status: str) -> bool:
+        """Whether what the journal calls running or retrying is alive: the engine, or the attempt itself."""
+        if self.alive:
+            return True
+        running = [unit for unit in step.units.values() if unit.status == "running" and unit.slot]
+        return status == "running" and any(self.slot_is_held(unit.slot or "") for unit in running)
+
+    def record(self, *, outputs: bool = True) -> Record:
+        """The run as `workflow status --json` prints it (schemas/run.schema.json)."""
+        status = self.status
+        shown = [*self.steps, *(name for name, step in self.handlers.items() if step.units)]
+        return {
+            **self.summary(status),
+            "input": self.header.get("input"),
+            "error": self.error,
+            "steps": [self.step_record(name, outputs=outputs) for name in shown],
+        }
+
+    def summary(self, status: str | None = None) -> Record:
+        """The run as a line of history (schemas/history.schema.json)."""
+        status = status or self.status
+        ended = self.ended if status not in ("running", "interrupted") or self.ended_status else None
+        return {
+            "run_id": self.run_id,
+            "workflow": self.plan["name"],
+            "status": status,
+            "date": self.header["date"],
+            "started": self.started,
+            "ended": ended,
+            "duration_seconds": _between(self.started, ended or (clock.now() if status == "running" else None)),
+            "slowest_step": self._slowest(),
+        }
+
+    def _slowest(self) -> str | None:
+        took = {}
+        for name, step in self.steps.items():
+            spans = [(unit.started, unit.ended) for unit in step.units.values() if unit.started and unit.ended]
+            if spans:
+                took[name] = _between(min(a for a, _ in spans), max(b for _, b in spans)) or 0.0
+        return max(took, key=lambda name: took[name]) if took else None
+
+
+def _started(step: Step, record: Record) -> None:
+    unit = step.unit(record.get("batch"))
+    unit.status = "running"
+    unit.attempts = max(unit.attempts, record["attempt"])
+    unit.started = unit.started or record["ts"]
+    unit.ended = unit.error = unit.output = unit.output_file = None
+    unit.slot = record.get("slot")
+
+
+def _ended(step: Step, record: Record) -> None:
+    unit = step.unit(record.get("batch"))
+    if record["attempt"] < unit.attempts or unit.status == "completed":
+        return  # late news of an attempt that another has followed
+    unit.attempts = record["attempt"]
+    status = record["status"]
+    unit.started = unit.started or record.get("started")
+    unit.ended = record["ts"]
+    unit.error = record.get("error")
+    unit.slot = None
+    if status == "completed":
+        unit.status, unit.error = "completed", None
+        unit.output, unit.output_file = record.get("output"), record.get("output_file")
+    elif status == "failed":
+        unit.used += 1
+        unit.status = "failed" if unit.used >= step.definition["retry"]["max_attempts"] else "retrying"
+    elif status == "busy":
+        unit.status = "retrying"
+    elif status == "cancelled":
+        unit.status = "cancelled"
+    else:  # interrupted: whether the command's work was done is not known
+        doubt = not step.definition.get("idempotent", True)
+        unit.status = "waiting" if doubt else "pending"
+        unit.why = "a person: whether its last attempt took effect is not known" if doubt else None
+
+
+def _expanded(step: Step, record: Record) -> None:
+    step.items = record["items"]
+    step.units.pop(None, None)
+
+
+def _skipped(step: Step, record: Record) -> None:
+    step.skipped = True
+    step.reason = record.get("reason")
+
+
+def _failed(step: Step, record: Record) -> None:
+    """A step that failed before any attempt: its references, condition or items could not be had."""
+    unit = step.unit(record.get("batch"))
+    unit.status, unit.error, unit.ended = "failed", record["error"], record["ts"]
+    unit.started = unit.started or record["ts"]
+
+
+def _cancelled(step: Step, record: Record) -> None:
+    step.unit(record.get("batch")).status = "cancelled"
+
+
+def _waiting(step: Step, record: Record) -> None:
+    unit = step.unit(None)
+    unit.status, unit.why = "waiting", record.get("why")
+
+
+def _decided(step: Step, record: Record) -> None:
+    decision = record["decision"]
+    for unit in [step.unit(record["batch"])] if "batch" in record else list(step.units.values()):
+        if unit.status != "waiting":
+            continue
+        unit.why = None
+        if decision == "done":
+            unit.status, unit.output, unit.error = "completed", record.get("output"), None
+            unit.ended = record["ts"]
+        elif decision == "approved":
+            unit.status, unit.approved = "pending", True
+        else:
+            unit.status, unit.error = "failed", f"rejected by {record.get('by')}"
+            unit.ended = record["ts"]
+
+
+_STEP_RECORDS = {
+    "attempt_started": _started,
+    "attempt_ended": _ended,
+    "step_expanded": _expanded,
+    "step_skipped": _skipped,
+    "step_failed": _failed,
+    "step_cancelled": _cancelled,
+    "step_waiting": _waiting,
+    "step_decided": _decided,
+}
+
+
+def _between(started: str | None, ended: str | None) -> float | None:
+    if not started or not ended:
+        return None
+    return round(max(0.0, clock.seconds(ended) - clock.seconds(started)), 3)
