@@ -15,8 +15,9 @@ import duckdb
 import pytest
 
 from tests.conftest import Colony, clean_environment
+from tests.examples import figures
 from tests.examples.conftest import DAYS, KEY, Demo
-from tests.examples.support import EXAMPLES, shell
+from tests.examples.support import EXAMPLES, commands, shell
 
 STEPS = ["fetch-data", "transform-data", "validate-data", "load-data", "generate-report"]
 
@@ -145,3 +146,18 @@ def test_a_broken_day_is_stopped_at_the_gate_and_the_orchestrator_hears_why(
     ]
     assert "arrival_missing_only_when_cancelled_or_diverted" in told[0]["text"]
     assert "the flights of 2013-02-14 are not loaded; validate-data failed: exit status 1" in told[1]["text"]
+
+
+def test_the_commands_of_its_page_that_look_at_a_run_all_work(after: Colony) -> None:
+    first, *looking = commands(EXAMPLES / "data-pipeline" / "README.md")
+    assert first.split()[0] == "./demo.py" and len(looking) == 10
+    for line in looking:
+        result = shell(line, after.root)
+        assert result.code == 0 and result.out, f"{line}\n{result!r}"
+
+
+def test_what_its_page_says_of_the_data_is_so() -> None:
+    assert sum(map(figures.diverted, figures.flights("2013-07-10"))) == 37
+    storm = figures.weather("2013-02-08")
+    assert sum(row["pressure"] == "NA" for row in storm) * 2 == len(storm)
+    assert max(float(row["wind_speed"]) for row in figures.weather("2013-02-12") if row["wind_speed"] != "NA") > 1048
