@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 VENV   := .venv
 IN     := PATH="$(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$$PATH"
-PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+PIP    := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 TESTS  ?=
 
 .DEFAULT_GOAL := help
