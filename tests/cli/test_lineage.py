@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from colony_lib.store import schema
-from tests.conftest import Colony
+from tests.conftest import CONFIG, Colony
 from tests.data.loading import DATE, day, write_pipeline
 
 STEPS = [{"type": "clean_nulls", "rows_affected": 123}, {"type": "range", "column": "delay", "rows_affected": 1}]
 NOW = {"COLONY_NOW": "2026-11-23T06:18:00.123Z"}
 
 
-@pytest.fixture
-def loaded(colony: Colony) -> Colony:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A colony with the dataset `flights` in the table `fact`, of two days."""
-    write_pipeline(colony.root, {"flights": {"load": {"table": "fact", "mode": "upsert", "key": "k"}}})
+    root = tmp_path_factory.mktemp("original") / "colony"
+    (root / ".colony" / "runs").mkdir(parents=True)
+    (root / "colony.yml").write_text(CONFIG)
+    write_pipeline(root, {"flights": {"load": {"table": "fact", "mode": "upsert", "key": "k"}}})
     for date in (DATE, "2013-02-09"):
-        day(colony.root, "flights", [{"k": date}], date, transformations=STEPS)
-        colony("load", "--date", date, env=NOW)
-    return colony
+        day(root, "flights", [{"k": date}], date, transformations=STEPS)
+        Colony(root)("load", "--date", date, env=NOW)
+    return root
+
+
+@pytest.fixture
+def loaded(original: Path, tmp_path: Path) -> Colony:
+    """A copy of that colony."""
+    shutil.copytree(original, tmp_path / "colony")
+    return Colony(tmp_path / "colony")
 
 
 def test_a_dataset_shows_where_its_rows_came_from(loaded: Colony) -> None:

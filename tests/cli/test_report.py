@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from colony_lib.store import schema
-from tests.conftest import Colony, clean_environment
+from tests.conftest import CONFIG, Colony, clean_environment
 from tests.data.loading import DATE, day, write_pipeline
 
 DATASETS = {"t": {"load": {"table": "t", "mode": "upsert", "key": "k"}}}
@@ -28,14 +29,26 @@ steps:
 """
 
 
-@pytest.fixture
-def ran(colony: Colony) -> Colony:
-    """A colony whose workflow has loaded and reported a day, with alerts that hold."""
-    write_pipeline(colony.root, DATASETS, sources=SOURCES, alerts={"quality_score": "< 0.99", "error_count": "> 10"})
-    day(colony.root, "t", [{"k": 1}, {"k": 2}])
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A colony whose workflow has loaded and reported a day, with an alert that holds."""
+    root = tmp_path_factory.mktemp("original") / "colony"
+    for folder in ("workflows", "state", "runs", "logs", "metrics", "messages", "agents", "lineage", "locks"):
+        (root / ".colony" / folder).mkdir(parents=True)
+    (root / "colony.yml").write_text(CONFIG)
+    colony = Colony(root)
+    write_pipeline(root, DATASETS, sources=SOURCES, alerts={"quality_score": "< 0.99", "error_count": "> 10"})
+    day(root, "t", [{"k": 1}, {"k": 2}])
     colony.workflow("etl", STEPS)
     colony("workflow", "run", "etl", "--date", "2013-02-09")
-    return colony
+    return root
+
+
+@pytest.fixture
+def ran(original: Path, tmp_path: Path) -> Colony:
+    """A copy of that colony."""
+    shutil.copytree(original, tmp_path / "colony")
+    return Colony(tmp_path / "colony")
 
 
 def daily(colony: Colony) -> dict[str, Any]:

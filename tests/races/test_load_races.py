@@ -23,7 +23,7 @@ DATASETS = {
     "small": {"load": {"table": "small", "mode": "replace"}},
 }
 DAYS = ["2013-02-08", "2013-02-09", "2013-02-10"]
-ROWS = 8_000
+ROWS = 4_000
 
 
 def write_days(root: Path) -> None:
@@ -31,7 +31,7 @@ def write_days(root: Path) -> None:
         root,
         DATASETS,
         views={"total": "select count(*) as n from big"},
-        post_load=[{"name": "all_of_the_days", "sql": "select (select count(*) from log) % 8000 = 0"}],
+        post_load=[{"name": "all_of_the_days", "sql": "select (select count(*) from log) % 4000 = 0"}],
     )
     for number, date in enumerate(DAYS):
         rows = [{"k": k + number * ROWS // 2, "day": date, "text": f"row {k} " * 4} for k in range(ROWS)]
@@ -88,7 +88,7 @@ def test_a_load_killed_at_any_instant_leaves_all_of_it_or_nothing(colony: Colony
         started = time.monotonic()
         try:
             # Anywhere in it, but rather late: where the rows are written, committed, and followed up.
-            process.wait(timeout=usual * (chance.random() ** 0.5) * 1.1 if kills < 10 else None)
+            process.wait(timeout=usual * (chance.random() ** 0.5) * 1.1 if kills < 8 else None)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
@@ -100,7 +100,7 @@ def test_a_load_killed_at_any_instant_leaves_all_of_it_or_nothing(colony: Colony
         if process.returncode == 0:
             assert now["days"] == loaded + 1
         loaded = now["days"]
-    assert kills >= 6
+    assert kills >= 5
     metadata = colony.json("load", "--status", "--json")
     assert json.loads((colony.root / ".colony/state/load_metadata.json").read_text()) == metadata
     assert metadata["tables"]["big"]["rows"] == whole(3)["big"][0]
@@ -178,7 +178,7 @@ def test_an_interrupted_load_leaves_nothing_and_says_nothing_of_a_bug(
     colony: Colony, number: signal.Signals, code: int
 ) -> None:
     write_pipeline(colony.root, {"t": {"load": {"table": "t", "mode": "upsert", "key": "k"}}})
-    day(colony.root, "t", [{"k": k, "text": f"row {k}", "n": k / 7} for k in range(150_000)])
+    day(colony.root, "t", [{"k": k, "text": f"row {k}", "n": k / 7} for k in range(100_000)])
     load = colony.start("load", "--date", DATE)
     deadline = time.monotonic() + 20
     while not (colony.root / "w.duckdb").exists() and time.monotonic() < deadline:
@@ -188,4 +188,4 @@ def test_an_interrupted_load_leaves_nothing_and_says_nothing_of_a_bug(
     out, err = load.communicate()
     assert (load.returncode, out, err) == (code, "", "")
     assert not (colony.root / "w.duckdb").exists()
-    assert colony.json("load", "--date", DATE, "--json")["tables"]["t"]["inserted"] == 150_000
+    assert colony.json("load", "--date", DATE, "--json")["tables"]["t"]["inserted"] == 100_000

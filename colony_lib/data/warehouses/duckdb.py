@@ -112,6 +112,7 @@ class DuckDB:
         self.new = new  # the file was made by opening it
         self._committed = False
         self._signals = Signals()
+        self._known: dict[str, tuple[bool, dict[str, str]]] | None = None
 
     # --- SQL
 
@@ -150,6 +151,7 @@ class DuckDB:
     def rollback(self) -> None:
         import duckdb
 
+        self._known = None
         try:
             self.connection.rollback()
         except duckdb.TransactionException:
@@ -247,31 +249,38 @@ class DuckDB:
     # --- tables
 
     def columns(self, table: str) -> dict[str, str] | None:
-        found = self.rows(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
-            "AND schema_name = 'main' AND lower(table_name) = lower(?) ORDER BY column_index",
-            [table],
-        )
-        if found and not self._is_table(table):
+        found = self._catalog().get(table.lower())
+        if found is None:
+            return None
+        if not found[0]:
             raise ColonyError(
                 f"'{escape(table)}' is a view in the warehouse", fix="give the table another name", code=FAILED
             )
-        return dict(found) or None
+        return dict(found[1])
 
-    def _is_table(self, name: str) -> bool:
-        return bool(
-            self.one(
-                "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() "
-                "AND schema_name = 'main' AND lower(table_name) = lower(?)",
-                [name],
-            )
-        )
+    def _catalog(self) -> dict[str, tuple[bool, dict[str, str]]]:
+        """{name in lower case: (whether it is a table, {column: type})}, asked for once until something changes it."""
+        if self._known is None:
+            self._known = {}
+            for name, is_table, column, kind in self.rows(
+                "SELECT c.table_name, t.table_name IS NOT NULL, c.column_name, c.data_type FROM duckdb_columns() AS c "
+                "LEFT JOIN duckdb_tables() AS t USING (database_name, schema_name, table_name) "
+                "WHERE c.database_name = current_database() AND c.schema_name = 'main' AND NOT c.internal "
+                "ORDER BY c.table_name, c.column_index"
+            ):
+                self._known.setdefault(name.lower(), (is_table, {}))[1][column] = kind
+        return self._known
+
+    def define(self, sql: str, *, doing: str = "the warehouse refused") -> None:
+        """Run a statement that makes or changes a table or view."""
+        self._known = None
+        self.run(sql, doing=doing)
 
     def fit(self, table: str, staged: Staged) -> list[str]:
         there = self.columns(table)
         if there is None:
             wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in staged.columns.items())
-            self.run(f"CREATE TABLE {quote(table)} ({wanted})")
+            self.define(f"CREATE TABLE {quote(table)} ({wanted})")
             guessed = [column for column in staged.columns if column in staged.guessed]
             return [
                 f"made table '{table}' with {plural(len(staged.columns), 'column')}",
@@ -296,7 +305,7 @@ class DuckDB:
         for column, kind in list(staged.columns.items()):
             old = known.get(column.lower())
             if old is None:
-                self.run(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind}")
+                self.define(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind}")
                 notes.append(f"added column '{column}' ({kind}) to table '{table}'; rows loaded before have none")
             elif old != kind:
                 notes += self._reconcile(table, column, old, kind, staged)
@@ -314,12 +323,12 @@ class DuckDB:
             staged.columns[column] = old
             return []
         if not self.one(f"SELECT count({name}) FROM {quote(table)}"):
-            self.run(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE {kind} USING NULL")
+            self.define(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE {kind} USING NULL")
             return [f"column '{column}' of '{table}', which had no value yet, is {kind} now (was {old})"]
         widens = column not in staged.declared and kind == "DOUBLE" and _INTEGERS.fullmatch(old)
         beyond = f"SELECT count(*) FROM {quote(table)} WHERE {name} NOT BETWEEN -{_EXACT} AND {_EXACT}"
         if widens and not self.one(beyond):
-            self.run(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE DOUBLE")
+            self.define(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE DOUBLE")
             return [f"column '{column}' of '{table}' is DOUBLE now (was {old})"]
         raise ColonyError(
             f"column '{escape(column)}' of table '{table}' is {old}, in the file it is {kind}",
@@ -346,9 +355,9 @@ class DuckDB:
         return duckdb_receipts.views(self)
 
     def make_view(self, name: str, sql: str) -> None:
-        if self._is_table(name):
+        if self._catalog().get(name.lower(), (False,))[0]:
             raise ColonyError(f"'{name}' is a table in the warehouse", fix="give the view another name", code=FAILED)
-        self.run(f"CREATE OR REPLACE VIEW {quote(name)} AS {_bare(sql)}", doing=f"view '{name}'")
+        self.define(f"CREATE OR REPLACE VIEW {quote(name)} AS {_bare(sql)}", doing=f"view '{name}'")
         self.run(f"SELECT * FROM {quote(name)} LIMIT 0", doing=f"view '{name}'")
         duckdb_receipts.record_view(self, name, sql)
 

@@ -36,9 +36,10 @@ _TABLES = {
 
 def make(db: DuckDB) -> None:
     """Make the tables that are not there."""
-    for name, columns in _TABLES.items():
+    for name in [name for name in _TABLES if db.columns(name) is None]:
+        columns = _TABLES[name]
         wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
-        db.run(f"CREATE TABLE IF NOT EXISTS {name} ({wanted})")
+        db.define(f"CREATE TABLE {name} ({wanted})")
 
 
 def _read(db: DuckDB, table: str, condition: str = "", values: list[Any] | None = None) -> list[dict[str, Any]]:
