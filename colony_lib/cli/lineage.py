@@ -125,20 +125,18 @@ def _run(found: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, Any
     if given.json:
         show.records(events)
         return OK
-    rows = [
-        {
-            "time": event.get("eventTime"),
-            "job": event["job"].get("name"),
-            "event": event.get("eventType"),
-            "inputs": _names(event, "inputs"),
-            "outputs": _names(event, "outputs"),
-        }
-        for event in events
-        if event.get("eventType") != "START"
-    ]
-    show.table(rows, ["time", "job", "event", "inputs", "outputs"])
+    rows: list[dict[str, Any]] = []
+    for event in events:
+        if event.get("eventType") != "START":
+            head = {"time": event.get("eventTime"), "job": event["job"].get("name"), "event": event.get("eventType")}
+            rows += [{**head, "does": does, "dataset": name} for does, name in _sides(event)] or [head]
+    show.table(rows, ["time", "job", "event", ("does", ""), "dataset"])
     return OK
 
 
-def _names(event: dict[str, Any], side: str) -> list[str]:
-    return [str(one.get("name")) for one in event.get(side) or [] if isinstance(one, dict)]
+def _sides(event: dict[str, Any]) -> list[tuple[str, str]]:
+    """('reads' or 'writes', dataset) of an event."""
+    sides = (("reads", "inputs"), ("writes", "outputs"))
+    return [
+        (does, str(one.get("name"))) for does, key in sides for one in event.get(key) or [] if isinstance(one, dict)
+    ]

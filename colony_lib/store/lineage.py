@@ -131,13 +131,18 @@ def emit(
         "eventTime": now,
         "run": {"runId": run_id or run_id_of(job), "facets": {**_run_facets(date), **more}},
         "job": {"namespace": namespace(), "name": job_of(job)},
-        "inputs": list(inputs),
-        "outputs": list(outputs),
+        "inputs": _once(inputs),
+        "outputs": _once(outputs),
         "producer": PRODUCER,
         "schemaURL": SCHEMA,
     }
     jsonl.append(os.path.join(paths.lineage_folder(), f"{now[:7]}.jsonl"), [event], lock=paths.lock("lineage"))
     return event
+
+
+def _once(datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Each dataset once, with what was said of it last."""
+    return list({(one["namespace"], one["name"]): one for one in datasets}.values())
 
 
 class recording:

@@ -93,10 +93,11 @@ def test_a_run_shows_what_its_steps_read_and_wrote(loaded: Colony) -> None:
     day(loaded.root, "flights", [{"k": "2013-02-10"}], "2013-02-10")
     step = {"COLONY_RUN_ID": run.name, "COLONY_WORKFLOW": "daily-etl", "COLONY_STEP": "load-data"}
     loaded("load", "--date", "2013-02-10", env={**NOW, **step})
-    heading, row, _ = loaded("lineage", "latest").out.split("\n")
-    assert row.split() == [
-        NOW["COLONY_NOW"], "daily-etl.load-data", "COMPLETE", "staging/transformed/flights_2013-02-10.json", "fact",
-    ]  # fmt: skip
+    heading, *rows, _ = loaded("lineage", "latest").out.split("\n")
+    assert [row.split() for row in rows] == [
+        [NOW["COLONY_NOW"], "daily-etl.load-data", "COMPLETE", "reads", "staging/transformed/flights_2013-02-10.json"],
+        [NOW["COLONY_NOW"], "daily-etl.load-data", "COMPLETE", "writes", "fact"],
+    ]
     events: list[dict[str, Any]] = loaded.lines("lineage", "r2026", "--json")
     assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
     assert loaded.json("lineage", "flights", "--json")["run_id"] == run.name

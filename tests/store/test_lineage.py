@@ -34,13 +34,14 @@ def event_schema() -> dict[str, Any]:
 def test_an_event_is_open_lineage_and_stands_in_the_file_of_its_month(root: Path) -> None:
     source = lineage.dataset("staging/raw/x.json")
     table = lineage.dataset("x", "duckdb:w.duckdb", outputStatistics={"rowCount": 3}, schema={"fields": []})
-    event = lineage.emit("COMPLETE", "load", [source], [table], date="2013-02-08")
+    event = lineage.emit("COMPLETE", "load", [source, source], [table], date="2013-02-08")
     assert event is not None
     assert (root / ".colony/lineage/2026-11.jsonl").read_text().count("\n") == 1
     assert list(lineage.events()) == [event]
     assert (event["eventTime"], event["job"]) == ("2026-11-23T06:18:00.123Z", {"namespace": "flights", "name": "load"})
     assert event["schemaURL"] == "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
     assert event["run"]["facets"]["nominalTime"]["nominalStartTime"] == "2013-02-08T00:00:00Z"
+    assert (event["inputs"], event["outputs"]) == ([source], [table])
     assert table["outputFacets"]["outputStatistics"]["rowCount"] == 3
     assert list(table["facets"]) == ["schema"]
     assert uuid.UUID(event["run"]["runId"])
