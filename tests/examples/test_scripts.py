@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -152,7 +154,7 @@ def test_make_serves_the_api_and_its_targets_are_listed(after: Colony) -> None:
         assert process.stdout
         url = process.stdout.readline().strip()
         assert '"ok"' in shell(f"curl -s --max-time 5 {url}/health", after.root).out
-        shell(f"kill -- -{process.pid}", after.root)
+        os.killpg(process.pid, signal.SIGTERM)
     listed = make(after, "help").stdout
     assert [line.split()[1] for line in listed.rstrip("\n").split("\n")] == [
         "help", "api", "day", "backfill", "status", "quality", "alerts", "clean",
