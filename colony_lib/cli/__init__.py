@@ -26,8 +26,8 @@ class _SiteOnDemand:
     import asks for one (see bin/colony)."""
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
-        if path is not None or self not in sys.meta_path:
-            return None
+        if path is not None or self not in sys.meta_path or name in sys.stdlib_module_names:
+            return None  # not a site package: another system's module (ntpath tries 'nt'), and nothing to start site for
         import importlib.util
         import site
 
