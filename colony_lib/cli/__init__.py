@@ -27,7 +27,7 @@ class _SiteOnDemand:
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
         if path is not None or self not in sys.meta_path or name in sys.stdlib_module_names:
-            return None  # not a site package: another system's module (ntpath tries 'nt'), and nothing to start site for
+            return None  # a module of another system (ntpath tries 'nt') is no reason to bring the site packages in
         import importlib.util
         import site
 
