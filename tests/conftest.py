@@ -56,7 +56,7 @@ class Colony:
         env: dict[str, str] | None = None,
         check: bool = True,
         cwd: Path | None = None,
-        timeout: float = 120,
+        timeout: float = 300,
     ) -> Result:
         """Run `colony WORDS…` through the dispatcher; with `check` it must exit 0."""
         result = Result(

@@ -128,7 +128,7 @@ def test_a_lock_dies_with_its_holder_and_being_asked_does_not_take_it(tmp_path: 
     ready = multiprocessing.Event()
     process = multiprocessing.Process(target=_hold_and_wait, args=(path, ready))
     process.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     assert locks.is_held(path) and locks.try_hold(path) is None
     process.kill()
     process.join()

@@ -209,6 +209,6 @@ def test_a_full_disk_is_noticed(colony: Colony, monkeypatch: pytest.MonkeyPatch,
 def test_two_at_once_do_not_find_each_other(colony: Colony) -> None:
     started = [colony.start("health") for _ in range(4)]
     for process in started:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         assert "ok    locks        a held lock keeps other processes out" in out

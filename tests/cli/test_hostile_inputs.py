@@ -368,7 +368,7 @@ def attempt(colony: Colony, case: Case, **env: str) -> None:
     above = colony.root.parent
     before = look(above)
     kept = {"HOME": str(above / "home"), "TMPDIR": str(above / "tmp"), **env}
-    done = colony(*case.words, input=case.input, env=kept, check=False, timeout=30)
+    done = colony(*case.words, input=case.input, env=kept, check=False, timeout=120)
     told = done.out if case.listed else done.err
     assert done.code == case.code, done
     assert case.says in told, done

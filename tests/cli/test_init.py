@@ -205,7 +205,7 @@ def test_it_can_be_told_where_by_option_or_variable(empty: Colony) -> None:
 
 def test_many_at_once_make_one_colony(empty: Colony) -> None:
     started = [empty.start("init") for _ in range(8)]
-    ends = [process.communicate(timeout=60) for process in started]
+    ends = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0] * 8
     assert {out for out, _ in ends} == {f"{empty.root}\n"}
     assert sum(err.startswith("made ") for _, err in ends) == 1

@@ -28,7 +28,7 @@ NOTHING = {
 }
 
 
-def eventually(happens: Any, seconds: float = 20) -> None:
+def eventually(happens: Any, seconds: float = 90) -> None:
     """Wait until it does; for the start of processes, of which nothing tells us."""
     end = time.monotonic() + seconds
     while not happens():
@@ -56,7 +56,7 @@ class Held:
 
     def let_go(self) -> int:
         self.gate.touch()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=120)
         return self.process.returncode
 
 

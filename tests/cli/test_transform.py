@@ -157,7 +157,7 @@ def test_the_same_input_makes_the_same_bytes_and_batches_make_them_too(place: Co
     for path in (place.root / "staging" / "transformed").iterdir():
         path.unlink()
     batches = [place.start("transform", "--date", DAY, "--batch", f"{number}/3", "--json") for number in range(3)]
-    summaries = [json.loads(batch.communicate(timeout=100)[0]) for batch in batches]
+    summaries = [json.loads(batch.communicate(timeout=120)[0]) for batch in batches]
     assert hashes() == whole
     for summary in summaries:
         check(summary, "transform-summary")

@@ -39,7 +39,7 @@ def test_every_command_of_the_tour_runs_as_it_is_written(tmp_path: Path) -> None
         capture_output=True,
         text=True,
         env=clean_environment(),
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert '"name": "largest"' in done.stdout and "transform-daily-data" in done.stdout

@@ -37,7 +37,7 @@ class Client:
         request = urllib.request.Request(self.url + path, headers={} if key is None else {"X-Api-Key": key})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as reply:
+            with opener.open(request, timeout=120) as reply:
                 return reply.status, json.load(reply), dict(reply.headers)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error), dict(error.headers)
@@ -192,7 +192,7 @@ def test_the_program_prints_its_address_limits_requests_and_ends_with_its_parent
             process.stdin.close()
         else:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=120) == 0
         process.stdout.close()
         if end == "term":
             process.stdin.close()

@@ -40,7 +40,7 @@ def start(colony: Any, write: str, who: str, rounds: int) -> subprocess.Popen[st
 
 
 def acknowledged(process: subprocess.Popen[str]) -> list[str]:
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=120)
     return [line for line in text.split("\n")[:-1]]
 
 

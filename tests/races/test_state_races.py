@@ -33,7 +33,7 @@ def start(root: Path, program: str, *words: str) -> subprocess.Popen[str]:
 
 
 def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
-    found = [process.communicate(timeout=60)[0] for process in processes]
+    found = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return found
 
@@ -65,7 +65,7 @@ def test_twelve_processes_that_add_eight_tasks_each_add_ninety_six(colony: Any) 
 def test_twenty_claimants_on_five_tasks_take_each_of_them_once(colony: Any) -> None:
     ids = [tasks.add([tasks.wanted({"title": f"task {i}"})])[0][0]["id"] for i in range(5)]
     claims = [colony.start("state", "task", "claim", "--agent", f"a{i}") for i in range(20)]
-    results = [(*claim.communicate(timeout=60), claim.returncode) for claim in claims]
+    results = [(*claim.communicate(timeout=120), claim.returncode) for claim in claims]
     assert sorted(code for _, _, code in results) == [0] * 5 + [1] * 15
     assert sorted(out.strip() for out, _, code in results if code == 0) == sorted(ids)
     owners = {task["id"]: task["owner"] for task in tasks.everything()}
@@ -117,7 +117,7 @@ def test_one_of_many_gets_the_gate(colony: Any) -> None:
     gates = [colony.start("state", "set", "gate", f"owner=w{i}", "--if", "owner=null") for i in range(8)]
     codes = {}
     for number, gate in enumerate(gates):
-        gate.communicate(timeout=60)
+        gate.communicate(timeout=120)
         codes[f"w{number}"] = gate.returncode
     assert sorted(codes.values()) == [0] + [1] * 7
     assert codes[documents.get("gate", "owner")] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,11 @@ def test_a_timeout_ends_the_whole_process_group_and_counts_as_a_failed_attempt(c
         colony,
         """\
 steps:
-  - {name: a, timeout: 300ms, run: "sleep 60 & echo $! > child; sleep 60"}
+  - {name: a, timeout: 300ms, run: "sleep 300 & echo $! > child; sleep 300"}
 """,
         code=1,
     )
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 200
     assert step(record, "a")["error"] == "timed out after 0.3s"
     child = int((colony.root / "child").read_text())
     assert not _alive(child)
@@ -332,13 +333,13 @@ def test_standard_error_reaches_the_agents_log_while_the_step_runs(colony: Colon
         "w", 'steps:\n  - {name: a, agent: worker, run: "echo ERROR one >&2; while [ ! -e go ]; do sleep 0.05; done"}\n'
     )
     process = colony.start("workflow", "run", "w")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     found: list[Any] = []
     while not found and time.monotonic() < deadline:
         found = [line for line in colony.lines("logs", "worker", "--json") if line["message"].endswith("one")]
         time.sleep(0.1)
     (colony.root / "go").touch()
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     process.communicate()
     assert found[0]["level"] == "error" and found[0]["step"] == "a" and found[0]["agent"] == "worker"
 
@@ -416,9 +417,9 @@ steps:
 
 def test_a_process_left_behind_does_not_hold_the_run_up(colony: Colony) -> None:
     began = time.monotonic()
-    run(colony, 'steps:\n  - {name: a, run: "sleep 30 >/dev/null 2>&1 &"}\n')
-    assert time.monotonic() - began < 15
-    os.system("pkill -f 'sleep 30' 2>/dev/null")
+    run(colony, 'steps:\n  - {name: a, run: "sleep 300 >/dev/null 2>&1 & echo $! > child"}\n')
+    assert time.monotonic() - began < 200
+    os.kill(int((colony.root / "child").read_text()), signal.SIGKILL)
 
 
 def test_the_engine_records_its_own_metrics(colony: Colony) -> None:
