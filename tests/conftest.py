@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = REPOSITORY / "bin"
 sys.path.insert(0, str(REPOSITORY))
+# A shell that starts the tests in the background has SIGINT ignored, and what is ignored stays so in every child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

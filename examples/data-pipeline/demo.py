@@ -132,7 +132,7 @@ def run_day(colony: Colony, day: str) -> dict[str, Any]:
         process.wait()
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait()
         process.stdout.close()
         process.stderr.close()
