@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import Colony
 
 STEPS = "max_parallel: 3\nsteps:\n" + "".join(
-    f"  - {{name: s{n}, depends_on: [{f's{n - 3}' if n >= 3 else ''}], run: 'echo s{n} >> started; sleep 0.04; echo s{n} >> done'}}\n"
+    f"  - {{name: s{n}, depends_on: [{f's{n - 3}' if n >= 3 else ''}], run: 'echo s{n} >> started; sleep 0.15; echo s{n} >> done'}}\n"
     for n in range(12)
 )
 
@@ -74,7 +74,8 @@ def test_a_run_that_is_shot_at_random_instants_ends_whole(colony: Colony, victim
         if code == 75:  # the lock of one that was shot a moment ago
             time.sleep(0.05)
             continue
-        assert code == 0, colony("workflow", "status").out
+        # Shot after its last step, before it could say so: then there is nothing left to resume.
+        assert code == 0 or colony.json("workflow", "status", "--json")["status"] == "completed"
         break
     assert kills >= 3
     record = colony.json("workflow", "status", "--json")
