@@ -15,6 +15,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = REPOSITORY / "bin"
 sys.path.insert(0, str(REPOSITORY))
+# A suite that was started in the background ignores SIGINT, and so would every child that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shell that starts the tests in the background has SIGINT ignored, and what is ignored stays so in every child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
