@@ -74,7 +74,8 @@ def test_writers_shot_at_any_instant_leave_every_acknowledged_line_readable(colo
             writer.send_signal(signal.SIGKILL)
         for n, writer in enumerate(writers):
             expected.add(f"k{round_number}{n}-0")
-            expected.update(acknowledged(writer))
+            # What the first readline left in its buffer is lost, so the rest may begin within a name.
+            expected.update(name for name in acknowledged(writer) if name.startswith(f"k{round_number}{n}-"))
     logs.line("worker", "info", "after")
     sources = logread.open_all(["worker"])
     found = [record["message"].split(" ")[0] for record in logread.every(sources, logread.Wanted())]
