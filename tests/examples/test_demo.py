@@ -99,6 +99,9 @@ def test_an_interrupted_demo_stops_its_run_and_its_server(tmp_path: Path) -> Non
     assert (process.returncode, err) == (130, "demo.py: stopped\n"), out
     port = re.search(r":(\d+)\.$", first.strip())
     assert port and shell(f"curl -s -o /dev/null --max-time 2 http://127.0.0.1:{port[1]}/health", tmp_path).code == 7
+    deadline = time.monotonic() + 60
+    while Colony(root).json("workflow", "status", "--json")["status"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)  # its engine may still be ending what the step had started
     assert [run["status"] for run in Colony(root).lines("workflow", "history", "--json")] == ["interrupted"]
 
 
