@@ -156,6 +156,8 @@ def _kept_summary(run_id: str) -> Record | None:
 
 def keep_summary(run: Run) -> None:
     """Write the finished run's history line beside its journal."""
+    if run.ended_status in (None, "interrupted"):
+        return  # whether such a run is alive again is asked of its lock, each time
     size = os.stat(os.path.join(run.folder, "journal.jsonl")).st_size
     path = os.path.join(run.folder, "summary.json")
     files.write_json(path, {"v": 1, **run.summary(), "journal_bytes": size}, durable=False)

@@ -238,6 +238,7 @@ def test_sigterm_exits_143(colony: Colony) -> None:
     process.terminate()
     process.communicate(timeout=120)
     assert process.returncode == 143 and status(colony, run)["status"] == "interrupted"
+    assert colony.lines("workflow", "history", "--json")[0]["status"] == "interrupted"
 
 
 def test_cancel_ends_a_live_run_and_all_it_started(colony: Colony) -> None:
