@@ -22,7 +22,8 @@ class Unit:
     """One step, or one batch of it: what its attempts came to."""
 
     __slots__ = (
-        "approved", "attempts", "ended", "error", "output", "output_file", "slot", "started", "status", "used", "why",
+        "approved", "attempts", "cost_usd", "ended", "error", "output", "output_file", "slot", "started", "status",
+        "tokens", "used", "why",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -37,6 +38,8 @@ class Unit:
         self.slot: str | None = None
         self.approved = False
         self.why: str | None = None
+        self.tokens = 0  # of all attempts, whatever they came to
+        self.cost_usd = 0.0
 
 
 class Step:
@@ -117,7 +120,6 @@ class Run:
         self.error: str | None = None
         self.seen: set[str] = set()
         self.problems: list[tuple[str, int, str]] = []
-        self.tokens: dict[str, int] = {}
 
     # -- what is alive
 
@@ -226,8 +228,8 @@ class Run:
             "output": self.output(name) if outputs else None,
             "error": step.error or step.reason,
             "waiting_on": self.waiting_on(step) or None,
-            "tokens": 0,
-            "cost_usd": 0.0,
+            "tokens": sum(unit.tokens for unit in units),
+            "cost_usd": round(sum(unit.cost_usd for unit in units), 9),
         }
         if step.is_parallel and step.batches is not None:
             done = sum(1 for unit in units if unit.status == "completed")
@@ -245,11 +247,14 @@ class Run:
         """The run as `workflow status --json` prints it (schemas/run.schema.json)."""
         status = self.status
         shown = [*self.steps, *(name for name, step in self.handlers.items() if step.units)]
+        steps = [self.step_record(name, outputs=outputs) for name in shown]
         return {
             **self.summary(status),
             "input": self.header.get("input"),
             "error": self.error,
-            "steps": [self.step_record(name, outputs=outputs) for name in shown],
+            "tokens": sum(step["tokens"] for step in steps),
+            "cost_usd": round(sum(step["cost_usd"] for step in steps), 9),
+            "steps": steps,
         }
 
     def summary(self, status: str | None = None) -> Record:
@@ -285,8 +290,20 @@ def _started(step: Step, record: Record) -> None:
     unit.slot = record.get("slot")
 
 
+def usage(record: Record) -> tuple[int, float]:
+    """(tokens, dollars) that an attempt's last record says it used; what is no such number counts as nothing."""
+    tokens, cost = record.get("tokens"), record.get("cost_usd")
+    return (
+        tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0 else 0,
+        float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost > 0 else 0.0,
+    )
+
+
 def _ended(step: Step, record: Record) -> None:
     unit = step.unit(record.get("batch"))
+    tokens, cost = usage(record)
+    unit.tokens += tokens
+    unit.cost_usd += cost
     if record["attempt"] < unit.attempts or unit.status == "completed":
         return  # late news of an attempt that another has followed
     unit.attempts = record["attempt"]
