@@ -137,8 +137,18 @@ def _add_decisions(verbs: Any) -> None:
         verb.set_defaults(handler=_decide)
 
 
+def _plain(argv: list[str]) -> Any:
+    """A plain `resume` line: a scheduler says it again and again, mostly of a run that is completed."""
+    if argv[:1] != ["resume"]:
+        return None
+    given = args.simple(argv[1:], switches=["--detach", "--quiet", "-q"], arguments=["run"])
+    if given is not None:
+        given.handler, given.run, given.quiet = _resume, given.run or "latest", given.quiet or given.q
+    return given
+
+
 def main(argv: list[str]) -> int:
-    given = _parser().parse_args(argv)
+    given = _plain(argv) or _parser().parse_args(argv)
     status: int = given.handler(given)
     return status
 
@@ -230,10 +240,19 @@ def _next_command(run: runs.Run, status: str) -> str | None:
 
 
 def _resume(given: argparse.Namespace) -> int:
-    from colony_lib.work import launch
+    from colony_lib.store import runs
 
-    run, _ = launch.reopen(given.run)
-    print(run.run_id, flush=True)
+    run_id = runs.find(given.run)
+    done = runs.is_completed(run_id)  # asked first: it costs no engine and no journal
+    if not done:
+        from colony_lib.work import launch
+
+        run, held = launch.reopen(run_id)
+        done = not held
+    print(run_id, flush=True)
+    if done:
+        show.note(f"{run_id} is completed: nothing to do")
+        return OK
     return _go(run, given, resumed=True)
 
 

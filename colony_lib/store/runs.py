@@ -142,6 +142,12 @@ def summaries(workflow: str | None = None) -> Iterator[Record]:
             yield kept
 
 
+def is_completed(run_id: str) -> bool:
+    """Whether the run's kept history line says that it is completed; without such a line only its journal knows."""
+    kept = _kept_summary(run_id)
+    return kept is not None and kept.get("status") == "completed"
+
+
 def _kept_summary(run_id: str) -> Record | None:
     folder = paths.run(run_id)
     try:

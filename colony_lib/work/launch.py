@@ -79,14 +79,15 @@ def _check_environment(plan: dict[str, Any], agents: dict[str, Any]) -> None:
             config.agent_env(agents[agent])
 
 
-def reopen(ref: str) -> tuple[runs.Run, list[int]]:
-    """A run to go on with, and its held locks. ColonyError when it is over, or another process runs it."""
-    run_id = runs.find(ref)
+def reopen(run_id: str) -> tuple[runs.Run, list[int]]:
+    """A run to go on with, and its held locks; of a completed one, with which there is nothing to do, no locks.
+    ColonyError (BUSY) when another process runs it."""
     alive = hold(run_id)
     try:
         run = runs.load(run_id)
-        if run.status in ("completed", "running") and run.ended_status == "completed":
-            raise ColonyError(f"the run '{run_id}' is completed", fix="start a new one with 'colony workflow run'")
+        if run.ended_status == "completed":
+            locks.release(alive)
+            return run, []
         jobs.refuse_unknown_work(run.plan)
         place = hold_workflow(run.plan)
         if os.path.exists(runs.cancel_file(run_id)):

@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Colony
+from tests.conftest import BIN, Colony, clean_environment
 
 
 def until(found: Callable[[], Any], seconds: float = 90.0) -> Any:
@@ -215,7 +216,33 @@ def test_a_failed_run_resumes_at_the_failed_step(colony: Colony) -> None:
     (colony.root / "fixed").touch()
     assert colony("workflow", "resume").code == 0
     assert ledger(colony) == ["a", "b", "b"]
-    assert colony("workflow", "resume", check=False).code == 1  # there is nothing left to do
+
+
+def test_resuming_a_completed_run_does_nothing_and_is_no_failure(colony: Colony) -> None:
+    colony.workflow("w", 'steps:\n  - {name: a, run: "echo a >> ledger"}\n')
+    run = colony("workflow", "run", "w").out.strip()
+    journal = (colony.root / f".colony/runs/{run}/journal.jsonl").read_bytes()
+    for kept in (True, False):
+        for words in ((), (run,), (run[:-1], "--detach", "-q")):
+            if not kept:  # the history line beside the journal is a cache
+                (colony.root / f".colony/runs/{run}/summary.json").unlink(missing_ok=True)
+            again = colony("workflow", "resume", *words)
+            assert (again.out, again.err) == (f"{run}\n", f"{run} is completed: nothing to do\n")
+    assert ledger(colony) == ["a"]
+    assert (colony.root / f".colony/runs/{run}/journal.jsonl").read_bytes() == journal
+    assert colony("workflow", "resume", "r9", check=False).code == 1
+
+
+def test_resuming_a_completed_run_needs_neither_engine_nor_parser(colony: Colony) -> None:
+    colony.workflow("w", 'steps:\n  - {name: a, run: "true"}\n')
+    colony("workflow", "run", "w")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", BIN / "colony-workflow", "resume"],
+        cwd=colony.root, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    names = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "colony_lib.store.runs" in names
+    assert not names & {"argparse", "colony_lib.work.launch", "yaml", "socket"}
 
 
 def test_ctrl_c_ends_the_children_and_leaves_a_run_that_can_go_on(colony: Colony) -> None:
