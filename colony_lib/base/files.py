@@ -177,6 +177,27 @@ def write_json(path: str, value: Any, *, indent: int | None = 2, durable: bool =
     write_text(path, text, durable=durable, mode=mode)
 
 
+def share(source: str, path: str) -> None:
+    """Give the content of `source`, a document that nobody changes any more, the name `path` as well: by a hard
+    link, or by a copy where there can be none. FileNotFoundError when there is no source."""
+    if not stat.S_ISREG(os.lstat(source).st_mode):
+        raise ColonyError(f"'{source}' is not a regular file", code=FAILED)
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    make_dirs(folder)
+    try:
+        os.link(source, temporary)
+        os.rename(temporary, path)
+        sync_folder(folder)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without links
+        fd = open_regular(source, follow=False)
+        with os.fdopen(fd, "rb") as file, replacing(path) as copy:
+            while data := file.read(1 << 20):
+                write_all(copy, data)
+
+
 def update_json(
     path: str, change: Callable[[Any], Any], *, lock: str, default: Any = None, durable: bool = True
 ) -> Any:

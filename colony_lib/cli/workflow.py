@@ -57,6 +57,7 @@ def _add_run(verbs: Any) -> None:
         "--input", metavar="JSON", help="the run's input, checked against the workflow's schema; - reads it"
     )
     run.add_argument("--date", type=args.date, metavar="D", help="the logical date (default today)")
+    run.add_argument("--no-cache", action="store_true", help="do all steps, also those whose work has been done before")
     run.add_argument("--detach", action="store_true", help="do not wait: run in the background")
     run.add_argument("--quiet", "-q", action="store_true", help="no progress on standard error")
     run.set_defaults(handler=_run)
@@ -185,7 +186,9 @@ def _run(given: argparse.Namespace) -> int:
     from colony_lib.store import env
     from colony_lib.work import launch
 
-    run, _ = launch.prepare(given.name, _input(given.input), given.date, env.get("COLONY_TRIGGER") or "manual")
+    more = {"no_cache": True} if given.no_cache else {}
+    trigger = env.get("COLONY_TRIGGER") or "manual"
+    run, _ = launch.prepare(given.name, _input(given.input), given.date, trigger, more)
     print(run.run_id, flush=True)
     return _go(run, given, resumed=False)
 
@@ -361,9 +364,13 @@ def _remark(step: dict[str, Any]) -> str:
         return str(step["error"])
     if step["waiting_on"]:
         return "waits for " + ", ".join(step["waiting_on"])
+    parts = []
     if step.get("batches"):
-        return f"{step['batches']['completed']} of {step['batches']['count']} batches"
-    return " "
+        cached = f", {step['batches']['cached']} of them cached" if step["batches"]["cached"] else ""
+        parts.append(f"{step['batches']['completed']} of {step['batches']['count']} batches{cached}")
+    if step["why"]:
+        parts.append(step["why"])
+    return "; ".join(parts) or " "
 
 
 def _history(given: argparse.Namespace) -> int:

@@ -247,9 +247,14 @@ def show(value: Any) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
-def text(template: str, scope: Scope, plain: Callable[[str], str] | None = None) -> str:
+def text(
+    template: str,
+    scope: Scope,
+    plain: Callable[[str], str] | None = None,
+    taken: Callable[[str], str] | None = None,
+) -> str:
     """The text with each reference replaced by its value; what a value holds is never expanded again. What
-    stands between references goes through `plain`, if given."""
+    stands between references goes through `plain`, and each value through `taken`, if given."""
     if "{{" not in template:
         return plain(template) if plain else template
     parts = []
@@ -257,7 +262,8 @@ def text(template: str, scope: Scope, plain: Callable[[str], str] | None = None)
     for match in PATTERN.finditer(template):
         between = template[end : match.start()]
         parts.append(plain(between) if plain else between)
-        parts.append(show(resolve(parse(match.group(), match.start()), scope)))
+        shown = show(resolve(parse(match.group(), match.start()), scope))
+        parts.append(taken(shown) if taken else shown)
         end = match.end()
     parts.append(plain(template[end:]) if plain else template[end:])
     return "".join(parts)

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 # A step's unit of work is itself (None) or one of its batches (a number).
 FINISHED = ("completed", "failed", "skipped", "cancelled", "cached")
+SUCCEEDED = ("completed", "cached")  # there is an output, made by this run or taken from another
 
 
 class Unit:
     """One step, or one batch of it: what its attempts came to."""
 
     __slots__ = (
-        "approved", "attempts", "cost_usd", "ended", "error", "output", "output_file", "slot", "started", "status",
-        "tokens", "used", "why",
+        "approved", "attempts", "changed", "cost_usd", "ended", "error", "files", "key", "key_file", "output",
+        "output_file", "read", "reuse", "slot", "source", "started", "status", "tokens", "used", "why",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,6 +41,16 @@ class Unit:
         self.why: str | None = None
         self.tokens = 0  # of all attempts, whatever they came to
         self.cost_usd = 0.0
+        self.reuse: str | None = None  # why its output was taken from an earlier success, or why not
+        self.source: str | None = None  # the run whose work the output is, when it is not this one's
+        # What decides the output of a step with `cache` (work/reuse.py), as it was before the last attempt …
+        self.key: Record | None = None
+        self.key_file: str | None = None
+        # … and what was seen when the attempt had succeeded: the digests of the files that the step expects, whether
+        # the command read its standard input, and an input that had changed meanwhile.
+        self.files: dict[str, str] = {}
+        self.read = False
+        self.changed: str | None = None
 
 
 class Step:
@@ -89,19 +100,28 @@ class Step:
         if count is None:
             return self.units[None].status if None in self.units else "pending"
         found = [unit.status for key, unit in self.units.items() if key is not None]
-        if found.count("completed") == count:
-            return "completed"
+        if sum(status in SUCCEEDED for status in found) == count:
+            return "cached" if count and found.count("cached") == count else "completed"
         for status in ("running", "retrying", "failed", "waiting", "cancelled"):
             if status in found:
                 return status
-        return "running" if "completed" in found else "pending"
+        return "running" if any(status in SUCCEEDED for status in found) else "pending"
 
     @property
     def error(self) -> str | None:
         for key, unit in self.units.items():
-            if unit.error and unit.status != "completed":
+            if unit.error and unit.status not in SUCCEEDED:
                 return unit.error if key is None else f"batch {key}: {unit.error}"
         return None
+
+    @property
+    def reuse(self) -> str | None:
+        """Why outputs of earlier successes were taken, or the first reason why not; None when nobody has asked."""
+        said = [(key, unit) for key, unit in sorted(self.units.items(), key=lambda item: item[0] or 0) if unit.reuse]
+        for key, unit in said:
+            if unit.status != "cached":
+                return unit.reuse if key is None else f"batch {key} {unit.reuse}"
+        return said[0][1].reuse if said else None
 
 
 class Run:
@@ -180,11 +200,20 @@ class Run:
         """The step's output: of a parallel step the list of its batches' outputs in order; None without one."""
         step = self.step(name)
         if step.is_parallel:
-            if step.status != "completed":
+            if step.status not in SUCCEEDED:
                 return None
             return [self._unit_output(step.unit(key)) for key in step.unit_keys()]
         unit = step.units.get(None)
-        return self._unit_output(unit) if unit and unit.status in ("completed", "cached") else None
+        return self._unit_output(unit) if unit and unit.status in SUCCEEDED else None
+
+    def key(self, unit: Unit) -> Record | None:
+        """The key that the unit's last attempt had; None when it has none, or its file is gone."""
+        if unit.key is None and unit.key_file:
+            try:
+                unit.key = files.read_json(os.path.join(self.folder, unit.key_file), None, follow=False)
+            except ColonyError:
+                return None
+        return unit.key
 
     def _unit_output(self, unit: Unit) -> Any:
         if unit.output is None and unit.output_file:
@@ -227,13 +256,14 @@ class Run:
             "duration_seconds": _between(started, ended or (clock.now() if status == "running" else None)),
             "output": self.output(name) if outputs else None,
             "error": step.error or step.reason,
+            "why": step.reuse,
             "waiting_on": self.waiting_on(step) or None,
             "tokens": sum(unit.tokens for unit in units),
             "cost_usd": round(sum(unit.cost_usd for unit in units), 9),
         }
         if step.is_parallel and step.batches is not None:
-            done = sum(1 for unit in units if unit.status == "completed")
-            record["batches"] = {"count": step.batches, "completed": done}
+            done = [unit.status for unit in units if unit.status in SUCCEEDED]
+            record["batches"] = {"count": step.batches, "completed": len(done), "cached": done.count("cached")}
         return record
 
     def _truly(self, step: Step, status: str) -> bool:
@@ -304,7 +334,7 @@ def _ended(step: Step, record: Record) -> None:
     tokens, cost = usage(record)
     unit.tokens += tokens
     unit.cost_usd += cost
-    if record["attempt"] < unit.attempts or unit.status == "completed":
+    if record["attempt"] < unit.attempts or unit.status in SUCCEEDED:
         return  # late news of an attempt that another has followed
     unit.attempts = record["attempt"]
     status = record["status"]
@@ -314,7 +344,7 @@ def _ended(step: Step, record: Record) -> None:
     unit.slot = None
     if status == "completed":
         unit.status, unit.error = "completed", None
-        unit.output, unit.output_file = record.get("output"), record.get("output_file")
+        _has_output(unit, record)
     elif status == "failed":
         unit.used += 1
         unit.status = "failed" if unit.used >= step.definition["retry"]["max_attempts"] else "retrying"
@@ -326,6 +356,26 @@ def _ended(step: Step, record: Record) -> None:
         doubt = not step.definition.get("idempotent", True)
         unit.status = "waiting" if doubt else "pending"
         unit.why = "a person: whether its last attempt took effect is not known" if doubt else None
+
+
+def _has_output(unit: Unit, record: Record) -> None:
+    unit.output, unit.output_file = record.get("output"), record.get("output_file")
+    unit.files = record.get("files") or {}
+    unit.read, unit.changed = bool(record.get("read")), record.get("changed")
+
+
+def _keyed(step: Step, record: Record) -> None:
+    """An earlier success was looked for, and there is none to take."""
+    unit = step.unit(record.get("batch"))
+    unit.key, unit.key_file, unit.reuse = record.get("key"), record.get("key_file"), record["why"]
+
+
+def _cached(step: Step, record: Record) -> None:
+    unit = step.unit(record.get("batch"))
+    _keyed(step, record)
+    _has_output(unit, record)
+    unit.status, unit.error, unit.source = "cached", None, record["source"]
+    unit.started, unit.ended = unit.started or record["ts"], record["ts"]
 
 
 def _expanded(step: Step, record: Record) -> None:
@@ -363,6 +413,7 @@ def _decided(step: Step, record: Record) -> None:
         if decision == "done":
             unit.status, unit.output, unit.error = "completed", record.get("output"), None
             unit.ended = record["ts"]
+            unit.key = unit.key_file = None  # a person's word is no success that others may reuse
         elif decision == "approved":
             unit.status, unit.approved = "pending", True
         else:
@@ -374,6 +425,8 @@ _STEP_RECORDS = {
     "attempt_started": _started,
     "attempt_ended": _ended,
     "step_expanded": _expanded,
+    "step_keyed": _keyed,
+    "step_cached": _cached,
     "step_skipped": _skipped,
     "step_failed": _failed,
     "step_cancelled": _cancelled,

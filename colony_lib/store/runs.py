@@ -9,13 +9,14 @@ from colony_lib.base import clock, files, jsonl, locks
 from colony_lib.base.errors import ColonyError, unknown
 from colony_lib.store import paths
 from colony_lib.store.runfold import FINISHED as FINISHED
+from colony_lib.store.runfold import SUCCEEDED as SUCCEEDED
 from colony_lib.store.runfold import Run as Run
 from colony_lib.store.runfold import Step as Step
 from colony_lib.store.runfold import Unit as Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     Record = dict[str, Any]
@@ -48,8 +49,19 @@ def _id_time(start: str) -> int:
         return int(clock.epoch() * 1000)  # not a folder that we made: its name is no time to follow
 
 
-def create(plan: Record, *, date: str, yesterday: str, input: Any, agents: Record, trigger: str) -> Run:
-    """Make the run's folder, whole or not at all: its plan and the first record of its journal."""
+def create(
+    plan: Record,
+    *,
+    date: str,
+    yesterday: str,
+    input: Any,
+    agents: Record,
+    trigger: str,
+    more: Record | None = None,
+    first: Callable[[str], list[Record]] | None = None,
+) -> Run:
+    """Make the run's folder, whole or not at all. `more` is added to its header; `first(folder)` may put files into
+    it, quickly, and gives the first records of its journal."""
     with locks.held(paths.lock("runs"), what="the list of runs"):
         run_id = new_run_id()
         folder = paths.run(run_id)
@@ -64,11 +76,19 @@ def create(plan: Record, *, date: str, yesterday: str, input: Any, agents: Recor
             "yesterday": yesterday,
             "input": input,
             "agents": agents,
+            **(more or {}),
             "plan": plan,
         }
+        records = first(folder) if first is not None else []
+        if records:
+            journal = os.path.join(folder, "journal.jsonl")
+            jsonl.append(journal, records, lock=paths.run_lock(run_id, "journal"), durable=True)
         # The plan's file is what makes the folder a run: it comes last, by one rename.
         files.write_json(os.path.join(folder, "plan.json"), header, indent=None)
-    return Run(run_id, header)
+    run = Run(run_id, header)
+    for record in records:
+        run.apply(record)
+    return run
 
 
 def ids() -> list[str]:
@@ -140,6 +160,12 @@ def summaries(workflow: str | None = None) -> Iterator[Record]:
                 continue
         if workflow is None or kept["workflow"] == workflow:
             yield kept
+
+
+def workflow_of(run_id: str) -> str:
+    """The name of the workflow that it is a run of. ColonyError when that cannot be read."""
+    kept = _kept_summary(run_id)
+    return str(kept["workflow"] if kept is not None else load(run_id).plan["name"])
 
 
 def is_completed(run_id: str) -> bool:

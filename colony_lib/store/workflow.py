@@ -159,6 +159,10 @@ def warnings(plan: Mapping[str, Any]) -> list[str]:
     found = []
     if plan["name"] != stem(plan["file"]):
         found.append(f"the workflow in {plan['file']} is called '{plan['name']}': give the file its name")
+    for step in plan["steps"]:
+        if step.get("cache") is not None and "{{run.id}}" in (step["run"] or "").replace(" ", ""):
+            what = f"step '{step['name']}' has 'cache' and takes {{{{run.id}}}}, so it is never reused"
+            found.append(f"{plan['name']}: {what}")
     trigger = plan["trigger"]
     if trigger and trigger["type"] == "schedule":
         import datetime

@@ -78,8 +78,9 @@ class Step:
         """The step's texts that may hold references, by path, but for `run`, `when` and `for_each`."""
         found: list[tuple[Path, Any]] = [((*self.path, "instructions"), self.given.get("instructions"))]
         found += [((*self.path, "env", name), value) for name, value in part(self.given, "env", dict).items()]
-        files = part(part(self.given, "expect", dict), "files", list)
-        found += [((*self.path, "expect", "files", i), value) for i, value in enumerate(files)]
+        for key, names in (("expect", "files"), ("cache", "inputs")):
+            listed = part(part(self.given, key, dict), names, list)
+            found += [((*self.path, key, names, i), value) for i, value in enumerate(listed)]
         return [(path, value) for path, value in found if isinstance(value, str)]
 
 

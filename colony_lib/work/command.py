@@ -73,7 +73,7 @@ class Attempt:
         self.lock = lock
         self.redactor = Redactor(job.get("secrets") or {})
         self.scratch = os.path.join(scratch, f"{job['step']}.{job['batch']}.{job['attempt']}.output")
-        self.out = self.err = -1
+        self.out = self.err = self.source = -1
         self.pid = 0
         self.ended_by: str | None = None  # 'timeout', 'cancel' or 'stop': who ended it, if we did
         self._told = 0  # bytes of standard error that have been logged
@@ -98,15 +98,12 @@ class Attempt:
         if not job.get("idempotent", True):
             self.journal.sync()  # after a power cut it must be known that this began
         self.out, self.err = _nameless(self.run.folder), _nameless(self.run.folder)
-        source = _nameless(self.run.folder)
-        try:
-            files.write_all(source, jsontext.dumps(job["context"]).encode())
-            os.lseek(source, 0, os.SEEK_SET)
-            self._spawn(source)
-        finally:
-            os.close(source)
+        self.source = _nameless(self.run.folder)
+        files.write_all(self.source, jsontext.dumps(job["context"]).encode())
+        os.lseek(self.source, 0, os.SEEK_SET)
+        self._spawn()
 
-    def _spawn(self, source: int) -> None:
+    def _spawn(self) -> None:
         job = self.job
         command = job["command"]
         left = {key: job.get(key) for key in ("agent", "expect", "output_schema", "began_ns", "started", "folder")}
@@ -123,7 +120,7 @@ class Attempt:
         os.lseek(self.lock, 0, os.SEEK_SET)
         os.chdir(job["folder"])
         actions = [
-            (os.POSIX_SPAWN_DUP2, source, 0),
+            (os.POSIX_SPAWN_DUP2, self.source, 0),
             (os.POSIX_SPAWN_DUP2, self.out, 1),
             (os.POSIX_SPAWN_DUP2, self.err, 2),
             (os.POSIX_SPAWN_DUP2, self.lock, LOCK_FD),
@@ -231,7 +228,7 @@ class Attempt:
         return finish(self, code)
 
     def close(self) -> None:
-        for fd in (self.out, self.err):
+        for fd in (self.out, self.err, self.source):
             if fd >= 0:
                 os.close(fd)
         for path in (self.scratch, self.scratch + ".status"):
@@ -268,6 +265,10 @@ def finish(attempt: Attempt, code: int) -> Record:
             )
             status = "failed" if error else "completed"
         kept = _keep(attempt, folder, output if status == "completed" else None)
+        if status == "completed" and job.get("inputs") is not None:  # a step with `cache`
+            from colony_lib.work import reuse
+
+            kept |= reuse.left(job, attempt.source)
     except ColonyError as problem:
         status, error = "failed", str(problem)
     fields = {"started": job["started"], "status": status, "exit_code": code}
@@ -408,8 +409,11 @@ def finish_orphan(words: str, code: int) -> int:
         journal = runs.Journal(job["run"])
         attempt = Attempt(run, journal, job, job["slot"], -1, "")
         attempt.scratch = env.get("COLONY_OUTPUT") or ""
-        attempt.out, attempt.err = os.dup(1), os.dup(2)
+        attempt.source, attempt.out, attempt.err = os.dup(0), os.dup(1), os.dup(2)
         unit = run.step(job["step"]).unit(job["batch"])
+        key = run.key(unit)
+        if key is not None:
+            job["inputs"] = {name: [digest] for name, digest in key["inputs"].items()}
         if unit.status == "running" and unit.attempts == job["attempt"]:
             attempt.tell(stream.logger(run.run_id, job), last=True)
             finish(attempt, code)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
     Key = int | None
 
-DONE = ("completed", "cached", "skipped")
+DONE = (*runs.SUCCEEDED, "skipped")
 KILLS = 3  # interrupted attempts of one unit in the life of one engine
 FAN_OUT = 4  # batches of a for_each at once, unless `parallel` says otherwise
 
@@ -75,7 +75,7 @@ class Schedule:
                 "yesterday": run.header["yesterday"],
             },
             input=run.header.get("input"),
-            steps={name: {"status": run.steps[name].status, "output": run.output(name)} for name in before},
+            steps={name: {"status": _seen(run.steps[name].status), "output": run.output(name)} for name in before},
             names=self._names,
             item=item,
             batch_id=batch,
@@ -115,9 +115,9 @@ class Schedule:
             self._note("step_failed", step=name, error=str(error))
             self._failed(name, str(error))
             return
-        taken = ("completed", "running", "waiting")
+        taken = (*runs.SUCCEEDED, "running", "waiting")
         todo = deque(key for key in step.unit_keys() if step.unit(key).status not in taken)
-        self._left[name] = sum(1 for key in step.unit_keys() if step.unit(key).status != "completed")
+        self._left[name] = sum(1 for key in step.unit_keys() if step.unit(key).status not in runs.SUCCEEDED)
         if any(step.unit(key).status == "waiting" for key in step.unit_keys()):
             self.waiting.add(name)
         if self._left[name] == 0:
@@ -145,7 +145,7 @@ class Schedule:
         if not step.definition.get("approval"):
             return False
         unit = step.unit(None)
-        if unit.approved or unit.status == "completed":
+        if unit.approved or unit.status in runs.SUCCEEDED:
             return False
         if unit.status != "waiting":
             self._note("step_waiting", step=step.definition["name"], why="approval")
@@ -201,7 +201,7 @@ class Schedule:
         self.active.discard((name, key))
         step = self.run.steps[name]
         unit = step.unit(key)
-        if unit.status == "completed":
+        if unit.status in runs.SUCCEEDED:
             self._left[name] -= 1
             self._send_next(name)
             if self._left[name] == 0:
@@ -235,6 +235,11 @@ class Schedule:
     def is_over(self) -> bool:
         """Whether nothing is being done and nothing will start."""
         return not self.active and (self.failure is not None or (not self._queue and not self._later))
+
+
+def _seen(status: str) -> str:
+    """A step's status as other steps see it: where an output comes from must not change what they do."""
+    return "completed" if status == "cached" else status
 
 
 def delay(retry: Record, unit: runs.Unit) -> float:

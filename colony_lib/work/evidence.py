@@ -45,12 +45,19 @@ def schema_problem(value: Any, schema: Any) -> str | None:
     return f"the output does not meet output_schema: {escape(where)}: {escape(error.message)[:300]}"
 
 
-def _file_problem(pattern: str, folder: str, since_ns: int) -> str | None:
+def named(pattern: str, folder: str) -> list[str]:
+    """The paths of the files that an expected path or glob means; of a path itself, whether it is there or not."""
+    path = os.path.join(folder, pattern)
+    if not any(mark in pattern for mark in "*?["):
+        return [path]
     import glob
 
+    return sorted(glob.glob(path))
+
+
+def _file_problem(pattern: str, folder: str, since_ns: int) -> str | None:
     shown = f"'{escape(pattern)}'"
-    path = os.path.join(folder, pattern)
-    found = sorted(glob.glob(path)) if any(mark in pattern for mark in "*?[") else [path]
+    found = named(pattern, folder)
     if not found:
         return f"no file matches {shown}, which the step expects"
     for each in found:

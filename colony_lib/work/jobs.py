@@ -27,13 +27,6 @@ def refuse_unknown_work(plan: Record) -> None:
                 fix="give it a 'run' command; its instructions then document it",
                 code=USAGE,
             )
-        if step.get("cache"):
-            raise ColonyError(
-                f"step '{step['name']}' asks for 'cache', which this version does not have",
-                where=where,
-                fix="take 'cache' out",
-                code=USAGE,
-            )
 
 
 class Jobs:

@@ -57,18 +57,35 @@ def hold_workflow(plan: dict[str, Any]) -> int:
     )
 
 
-def prepare(name: str, given: Any, date: str | None, trigger: str) -> tuple[runs.Run, list[int]]:
-    """Check everything, then make the run. Returns it with the locks that must be held while it runs."""
+def prepare(
+    name: str, given: Any, date: str | None, trigger: str, more: dict[str, Any] | None = None
+) -> tuple[runs.Run, list[int]]:
+    """Check everything, then make the run, with what else its header says. Returns it with the locks that must be
+    held while it runs."""
     plan = workflow.load(name)
+    return begin(plan, given, logical_dates(plan, date), trigger, more)
+
+
+def begin(
+    plan: dict[str, Any],
+    given: Any,
+    dates: tuple[str, str],
+    trigger: str,
+    more: dict[str, Any] | None = None,
+    first: Callable[[str], list[dict[str, Any]]] | None = None,
+) -> tuple[runs.Run, list[int]]:
+    """The same for a plan, and what `first` puts into the run's folder and journal before anybody sees it."""
     settings = config.load()
     jobs.refuse_unknown_work(plan)
     workflow.check_against_config(plan, settings)
     values = workflow.check_input(plan, given)
     agents = {agent["id"]: agent for agent in settings["agents"]}
     _check_environment(plan, agents)
-    today, yesterday = logical_dates(plan, date)
     place = hold_workflow(plan)
-    run = runs.create(plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger)
+    today, yesterday = dates
+    run = runs.create(
+        plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger, more=more, first=first
+    )
     return run, [place, hold(run.run_id)]
 
 
@@ -220,7 +237,7 @@ def one_step(ref: str, name: str, batch: int | None, tell: Tell) -> tuple[runs.R
         jobs.refuse_unknown_work(run.plan)
         step = run.steps[name]
         _check_batch(step, batch)
-        if step.status == "completed" or (batch is not None and step.unit(batch).status == "completed"):
+        if step.status in runs.SUCCEEDED or (batch is not None and step.unit(batch).status in runs.SUCCEEDED):
             return run, "completed", 0
         missing = run.waiting_on(step) if step.status == "pending" else None
         if missing:
@@ -229,7 +246,9 @@ def one_step(ref: str, name: str, batch: int | None, tell: Tell) -> tuple[runs.R
         status = runner.go(only=name)
         if status == "completed" and step.status != "completed":
             status = step.status
-        return run, status, {"completed": 0, "skipped": 0}.get(status) or exit_status_of_step(status, runner.signalled)
+        if status in runs.SUCCEEDED:
+            return run, "completed", 0
+        return run, status, exit_status_of_step(status, runner.signalled)
     finally:
         locks.release(alive)
 

@@ -51,6 +51,9 @@ class News:
         status = record["type"].removeprefix("step_")
         if status == "expanded":
             return
+        if status == "keyed":
+            self._log(name, record["batch"], 0, "info", record["why"])
+            return
         why = record.get("reason") or record.get("error") or record.get("why")
         level = "error" if status == "failed" else "info"
         self._log(name, record.get("batch"), 0, level, f"{status}: {why}")

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from colony_lib.work.reuse import Reuse
+
     Record = dict[str, Any]
 
 LOOK = 0.2  # seconds between looks for a wish to cancel, and at attempts that other processes do
 EXIT = {"completed": OK, "failed": FAILED, "cancelled": FAILED, "waiting": BUSY, "interrupted": INTERRUPTED}
+
+
+class _Stopped(Exception):
+    """The run is to end, while it was found out whether a step's work had been done before."""
 
 
 class Runner:
@@ -42,6 +48,7 @@ class Runner:
         self._unsynced = False  # completions that are in the journal and perhaps not on the disk
         self._looked = 0.0
         self._stopping: str | None = None
+        self._reuse: Reuse | None = None
         self._poll = select.poll()
         self._by_fd: dict[int, Worker] = {}
 
@@ -75,6 +82,8 @@ class Runner:
                 signal.signal(number, handler)
             for worker in self.workers:
                 worker.close()
+            if self._reuse is not None:
+                self._reuse.close()
             self.news.flush()
             self.journal.close()
             os.close(wake_r)
@@ -103,6 +112,9 @@ class Runner:
             self.news.flush()
             if self._write_later():
                 ready = self._poll.poll(pause * 1000)
+        self._take_in(ready)
+
+    def _take_in(self, ready: list[tuple[int, int]]) -> None:
         for fd, _ in ready:
             if fd == self._wake:
                 os.read(fd, 512)
@@ -141,7 +153,7 @@ class Runner:
     # -- starting
 
     def _dispatch(self) -> None:
-        while self.idle or len(self.workers) < self.run.plan["max_parallel"]:
+        while not self._stopping and (self.idle or len(self.workers) < self.run.plan["max_parallel"]):
             unit = self.schedule.next(clock.epoch())
             if unit is None:
                 return
@@ -152,10 +164,39 @@ class Runner:
                 self._note(runs.record("step_failed", step=name, batch=batch, error=str(error)))
                 self._ended(name, batch)
                 continue
+            if self.run.step(name).definition.get("cache") is not None and self._is_reused(job):
+                continue
             if self._unsynced and self.run.step(name).definition["depends_on"]:
                 # What this step depends on must be on the disk before it starts.
                 self._sync()
             self._send(job)
+
+    def _is_reused(self, job: Record) -> bool:
+        """Whether an earlier success's output takes the job's place, or nothing is to be done any more at all."""
+        from colony_lib.work.reuse import Reuse
+
+        self._reuse = self._reuse or Reuse(self.run, self.schedule, self._breathe)
+        name, batch = job["step"], job["batch"]
+        try:
+            record = self._reuse.look(job)
+            self._breathe()
+        except _Stopped:
+            self.schedule.active.discard((name, batch))
+            return True
+        if record is not None:
+            self._note(record)
+            self.news.decided(record)
+        if self.run.step(name).unit(batch).status != "cached":
+            return False
+        self._ended(name, batch)
+        return True
+
+    def _breathe(self) -> None:
+        """Between the reads of large inputs: hear what workers say. _Stopped when somebody wants an end."""
+        if time.monotonic() - self._looked >= LOOK:
+            self._take_in(self._poll.poll(0))
+        if self._stopping:
+            raise _Stopped
 
     def _send(self, job: Record) -> None:
         while True:
