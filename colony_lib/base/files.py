@@ -179,7 +179,8 @@ def write_json(path: str, value: Any, *, indent: int | None = 2, durable: bool =
 
 def share(source: str, path: str) -> None:
     """Give the content of `source`, a document that nobody changes any more, the name `path` as well: by a hard
-    link, or by a copy where there can be none. FileNotFoundError when there is no source."""
+    link, or by a copy where there can be none. The name is durable once its folder is synced. FileNotFoundError
+    when there is no source."""
     if not stat.S_ISREG(os.lstat(source).st_mode):
         raise ColonyError(f"'{source}' is not a regular file", code=FAILED)
     folder, name = os.path.split(path)
@@ -188,7 +189,6 @@ def share(source: str, path: str) -> None:
     try:
         os.link(source, temporary)
         os.rename(temporary, path)
-        sync_folder(folder)
     except FileNotFoundError:
         raise
     except OSError:  # another file system, or one without links

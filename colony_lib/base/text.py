@@ -115,6 +115,6 @@ def cut(text: str, columns: int) -> str:
     return kept + "…"
 
 
-def plural(count: int, noun: str) -> str:
-    """'1 step', '2 steps', '1,200 rows'."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """'1 step', '2 steps', '1,200 rows'; '3 batches' with `many`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"

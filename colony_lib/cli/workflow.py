@@ -34,6 +34,9 @@ def _parser() -> args.Parser:
     _add_status(verbs)
     _add_history(verbs)
     _add_ends(verbs)
+    from colony_lib.cli import workflow_rerun
+
+    workflow_rerun.add(verbs, _go)
     _add_decisions(verbs)
     return parser
 
@@ -351,6 +354,8 @@ def _draw(run: runs.Run) -> None:
         }
         for step in record["steps"]
     ]
+    if record["rerun_of"]:
+        print(f"rerun of {record['rerun_of']}")
     show.table(rows, [("mark", ""), "step", "status", "tries", "took", "agent", ("note", "")])
     if record["error"]:
         print(escape(record["error"]))

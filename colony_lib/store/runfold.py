@@ -184,7 +184,10 @@ class Run:
     def _resumed(self, record: Record) -> None:
         self.ended = self.ended_status = self.error = None
         if record.get("resumed"):
-            for step in [*self.steps.values(), *self.handlers.values()]:
+            only = self.header.get("only")
+            for name, step in [*self.steps.items(), *self.handlers.items()]:
+                if only is not None and name in self.steps and name != only:
+                    continue  # a rerun of one step has taken all others as they were
                 step.skipped, step.reason = False, None
                 for unit in step.units.values():
                     unit.used = 0
@@ -300,6 +303,8 @@ class Run:
             "ended": ended,
             "duration_seconds": _between(self.started, ended or (clock.now() if status == "running" else None)),
             "slowest_step": self._slowest(),
+            "rerun_of": self.header.get("rerun_of"),
+            "only": self.header.get("only"),
         }
 
     def _slowest(self) -> str | None:

@@ -183,7 +183,8 @@ def _kept_summary(run_id: str) -> Record | None:
         return None
     if not isinstance(kept, dict) or kept.get("journal_bytes") != size:
         return None
-    return {key: value for key, value in kept.items() if key not in ("v", "journal_bytes")}
+    found = {key: value for key, value in kept.items() if key not in ("v", "journal_bytes")}
+    return {**found, "rerun_of": found.get("rerun_of"), "only": found.get("only")}  # older versions knew no reruns
 
 
 def keep_summary(run: Run) -> None:

@@ -206,8 +206,11 @@ class Reuse:
     def _take(self, found: tuple[runs.Run, runs.Unit], step: runs.Step, batch: int | None) -> Record | None:
         """The record that takes the success over, but for the key; None when its files have gone meanwhile."""
         name = step.definition["name"]
+        place = unit_folder(name, batch)
         try:
-            fields = carried(*found, self.run.folder, name, batch)
+            fields = carried(*found, self.run.folder, lambda kind: os.path.join(place, f"{kind}.json"))
+            if "output_file" in fields:
+                files.sync_folder(os.path.join(self.run.folder, place))
         except FileNotFoundError:
             return None
         fields = {kind: value for kind, value in fields.items() if kind not in ("key", "key_file")}
@@ -225,9 +228,10 @@ def unit_folder(name: str, batch: int | None) -> str:
     return os.path.join("steps", name, *([] if batch is None else [f"batch-{batch}"]), "reuse")
 
 
-def carried(run: runs.Run, unit: runs.Unit, folder: str, name: str, batch: int | None) -> Record:
-    """The fields of a step_cached record that takes over the unit's success. Its large files get a second name in
-    `folder`, the taking run's, so that it needs the giving run no more. FileNotFoundError when one is gone."""
+def carried(run: runs.Run, unit: runs.Unit, folder: str, place: Callable[[str], str]) -> Record:
+    """The fields of a step_cached record that takes over the unit's success. Its large files ('output', 'key') get a
+    second name, `place(kind)`, in `folder`, the taking run's, so that this run needs the other no more; to sync that
+    folder is the caller's. FileNotFoundError when a file is gone."""
     fields: Record = {"source": unit.source or run.run_id, "read": unit.read}
     if unit.files:
         fields["files"] = unit.files
@@ -235,9 +239,8 @@ def carried(run: runs.Run, unit: runs.Unit, folder: str, name: str, batch: int |
         fields["changed"] = unit.changed
     for kind, value, file in (("output", unit.output, unit.output_file), ("key", unit.key, unit.key_file)):
         if file:
-            path = os.path.join(unit_folder(name, batch), f"{kind}.json")
-            files.share(os.path.join(run.folder, file), os.path.join(folder, path))
-            fields[f"{kind}_file"] = path
+            fields[f"{kind}_file"] = place(kind)
+            files.share(os.path.join(run.folder, file), os.path.join(folder, fields[f"{kind}_file"]))
         elif value is not None:
             fields[kind] = value
     return fields

@@ -59,7 +59,7 @@ class Runner:
         self.orphans = adoption.settle(self.run, self.journal)
         if only is None:
             self._note(runs.record("run_started", pid=os.getpid(), resumed=resumed))
-        self.schedule = Schedule(self.run, only)
+        self.schedule = Schedule(self.run, only or self.run.header.get("only"))
         self.jobs = Jobs(self.run, self.schedule)
         for orphan in self.orphans:
             self.schedule.adopt(orphan.step, orphan.batch)
