@@ -34,9 +34,10 @@ def _parser() -> args.Parser:
     _add_status(verbs)
     _add_history(verbs)
     _add_ends(verbs)
-    from colony_lib.cli import workflow_rerun
+    from colony_lib.cli import workflow_backfill, workflow_rerun
 
     workflow_rerun.add(verbs, _go)
+    workflow_backfill.add(verbs, _input, _Progress)
     _add_decisions(verbs)
     return parser
 
@@ -163,8 +164,9 @@ def main(argv: list[str]) -> int:
 class _Progress:
     """A line on standard error for each step that starts or ends."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, prefix: str = "") -> None:
         self.quiet = quiet
+        self.prefix = prefix
 
     def __call__(self, step: str, status: str, seconds: float | None, error: str | None) -> None:
         if self.quiet or (status == "started" and not sys.stderr.isatty()):
@@ -173,8 +175,9 @@ class _Progress:
 
         mark = MARKS.get(status, "●")
         took = f" in {show_duration(seconds)}" if seconds is not None and status != "started" else ""
+        line = f"{self.prefix}{mark} {escape(step)} {status}{took}" + (f": {escape(error)}" if error else "")
         try:
-            print(f"{mark} {escape(step)} {status}{took}" + (f": {escape(error)}" if error else ""), file=sys.stderr)
+            print(line, file=sys.stderr)
         except (BrokenPipeError, OSError):
             self.quiet = True  # nobody listens any more; the run goes on
 

@@ -146,9 +146,12 @@ def find(ref: str = "latest") -> str:
     raise unknown("run", ref, known)
 
 
-def summaries(workflow: str | None = None) -> Iterator[Record]:
-    """History lines, newest first; a finished run's is kept beside its journal (a cache: it may be deleted)."""
+def summaries(workflow: str | None = None, after: str = "") -> Iterator[Record]:
+    """History lines, newest first; a finished run's is kept beside its journal (a cache: it may be deleted). With
+    `after`, only of runs that are newer than that one."""
     for run_id in ids():
+        if run_id <= after:
+            return
         kept = _kept_summary(run_id)
         if kept is None:
             if not os.path.exists(os.path.join(paths.run(run_id), "plan.json")):
@@ -160,6 +163,11 @@ def summaries(workflow: str | None = None) -> Iterator[Record]:
                 continue
         if workflow is None or kept["workflow"] == workflow:
             yield kept
+
+
+def is_alive(run_id: str) -> bool:
+    """Whether a process is running it now."""
+    return locks.is_held(paths.run_lock(run_id, "alive"))
 
 
 def workflow_of(run_id: str) -> str:

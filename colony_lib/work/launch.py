@@ -40,6 +40,10 @@ def logical_dates(plan: dict[str, Any], date: str | None) -> tuple[str, str]:
     return day.isoformat(), (day - datetime.timedelta(days=1)).isoformat()
 
 
+class NoPlace(ColonyError):
+    """So many runs of the workflow are going on as its `concurrency` allows."""
+
+
 def hold_workflow(plan: dict[str, Any]) -> int:
     """One of the workflow's `concurrency` places, as a held lock. ColonyError (BUSY) when all are taken."""
     holders = []
@@ -50,7 +54,7 @@ def hold_workflow(plan: dict[str, Any]) -> int:
             return fd
         holders.append(locks.note(path))
     running = next((run["run_id"] for run in runs.summaries(plan["name"]) if run["status"] == "running"), None)
-    raise ColonyError(
+    raise NoPlace(
         f"workflow '{plan['name']}' is running already ({running or ', '.join(holders)})",
         fix=f"wait for it, or end it with 'colony workflow cancel {running or 'latest'}'",
         code=BUSY,
@@ -75,18 +79,24 @@ def begin(
     first: Callable[[str], list[dict[str, Any]]] | None = None,
 ) -> tuple[runs.Run, list[int]]:
     """The same for a plan, and what `first` puts into the run's folder and journal before anybody sees it."""
-    settings = config.load()
-    jobs.refuse_unknown_work(plan)
-    workflow.check_against_config(plan, settings)
-    values = workflow.check_input(plan, given)
-    agents = {agent["id"]: agent for agent in settings["agents"]}
-    _check_environment(plan, agents)
+    values, agents = check(plan, given)
     place = hold_workflow(plan)
     today, yesterday = dates
     run = runs.create(
         plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger, more=more, first=first
     )
     return run, [place, hold(run.run_id)]
+
+
+def check(plan: dict[str, Any], given: Any) -> tuple[Any, dict[str, Any]]:
+    """(the run's input, defaults filled in; the agents by id); ColonyError for a run that cannot be."""
+    settings = config.load()
+    jobs.refuse_unknown_work(plan)
+    workflow.check_against_config(plan, settings)
+    values = workflow.check_input(plan, given)
+    agents = {agent["id"]: agent for agent in settings["agents"]}
+    _check_environment(plan, agents)
+    return values, agents
 
 
 def _check_environment(plan: dict[str, Any], agents: dict[str, Any]) -> None:
@@ -115,13 +125,18 @@ def reopen(run_id: str) -> tuple[runs.Run, list[int]]:
         raise
 
 
-def carry_on(run: runs.Run, tell: Tell, *, resumed: bool) -> tuple[str, int]:
+def carry_on(run: runs.Run, tell: Tell, *, resumed: bool, backfill: str | None = None) -> tuple[str, int]:
     """Run it to its end in this process; returns (status, exit status)."""
-    if any(step.get("output_schema") is not None for step in run.plan["steps"]):
-        import jsonschema  # noqa: F401  (once here, and not once in every worker)
+    warm(run.plan)
     runner = Runner(run, tell)
-    status = runner.go(resumed=resumed)
+    status = runner.go(resumed=resumed, backfill=backfill)
     return status, exit_status(status, runner.signalled)
+
+
+def warm(plan: dict[str, Any]) -> None:
+    """Import what is heavy and will be needed, once here and not once in every process that is forked from this."""
+    if any(step.get("output_schema") is not None for step in plan["steps"]):
+        import jsonschema  # noqa: F401
 
 
 def detach(run: runs.Run, *, resumed: bool) -> None:
@@ -137,11 +152,7 @@ def detach(run: runs.Run, *, resumed: bool) -> None:
     os.setsid()
     if os.fork():
         os._exit(0)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    log = os.open(os.path.join(run.folder, "engine.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(log, 2)
+    leave_terminal(run)
     status = FAILED
     try:
         status = carry_on(run, lambda *news: None, resumed=resumed)[1]
@@ -154,6 +165,17 @@ def detach(run: runs.Run, *, resumed: bool) -> None:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def leave_terminal(run: runs.Run | None) -> None:
+    """Let go of the caller's standard streams; what this process still has to say goes into the run's folder."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    log = null
+    if run is not None:
+        log = os.open(os.path.join(run.folder, "engine.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(log, 2)
 
 
 def cancel(ref: str, timeout: float = 30.0) -> runs.Run:

@@ -54,11 +54,13 @@ class Runner:
 
     # -- the whole
 
-    def go(self, *, resumed: bool = False, only: str | None = None) -> str:
-        """Run to the end and return the run's status; with `only` just that step, which must be able to start."""
+    def go(self, *, resumed: bool = False, only: str | None = None, backfill: str | None = None) -> str:
+        """Run to the end and return the run's status; with `only` just that step, which must be able to start.
+        `backfill` is the range of days for which it is run, kept with what it uses from here on."""
         self.orphans = adoption.settle(self.run, self.journal)
         if only is None:
-            self._note(runs.record("run_started", pid=os.getpid(), resumed=resumed))
+            why = {} if backfill is None else {"backfill": backfill}
+            self._note(runs.record("run_started", pid=os.getpid(), resumed=resumed, **why))
         self.schedule = Schedule(self.run, only or self.run.header.get("only"))
         self.jobs = Jobs(self.run, self.schedule)
         for orphan in self.orphans:
