@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RAISE: Any = object()
 LIMIT = 256 * 1024 * 1024  # bytes; a larger "document" is somebody's mistake
+TEMPORARY = r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp\Z"  # what `_temporary` names, with the process that made it
 _redact: Callable[[str], str] | None = None
 
 
@@ -111,6 +112,12 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def _temporary(path: str) -> str:
+    """A name of its own beside the path, for what is not that yet, or not any more."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+
+
 class replacing:
     """`with replacing(path) as fd:` — write the descriptor; at the end of the block the file is replaced
     whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own."""
@@ -121,8 +128,7 @@ class replacing:
         self.path = path
         self.durable = durable
         self.mode = mode
-        folder, name = os.path.split(path)
-        self.temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        self.temporary = _temporary(path)
         self.fd = -1
 
     def __enter__(self) -> int:
@@ -177,15 +183,35 @@ def write_json(path: str, value: Any, *, indent: int | None = 2, durable: bool =
     write_text(path, text, durable=durable, mode=mode)
 
 
+def set_aside(path: str) -> str:
+    """Take the folder out of the way by one rename, for `remove_folder`; returns its new path beside the old one."""
+    aside = _temporary(path)
+    try:
+        os.rename(path, aside)
+        sync_folder(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise failed("remove", path, error) from None
+    return aside
+
+
+def remove_folder(path: str) -> None:
+    """Remove the folder and all in it; a link in it goes, and not what it leads to. Not atomic: `set_aside` first."""
+    import shutil
+
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise failed("remove", str(error.filename or path), error) from None
+
+
 def share(source: str, path: str) -> None:
     """Give the content of `source`, a document that nobody changes any more, the name `path` as well: by a hard
     link, or by a copy where there can be none. The name is durable once its folder is synced. FileNotFoundError
     when there is no source."""
     if not stat.S_ISREG(os.lstat(source).st_mode):
         raise ColonyError(f"'{source}' is not a regular file", code=FAILED)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    make_dirs(folder)
+    temporary = _temporary(path)
+    make_dirs(os.path.dirname(path))
     try:
         os.link(source, temporary)
         os.rename(temporary, path)

@@ -34,10 +34,11 @@ def _parser() -> args.Parser:
     _add_status(verbs)
     _add_history(verbs)
     _add_ends(verbs)
-    from colony_lib.cli import workflow_backfill, workflow_rerun
+    from colony_lib.cli import workflow_backfill, workflow_prune, workflow_rerun
 
     workflow_rerun.add(verbs, _go)
     workflow_backfill.add(verbs, _input, _Progress)
+    workflow_prune.add(verbs)
     _add_decisions(verbs)
     return parser
 

@@ -31,7 +31,6 @@ PACKAGES = {
 LITTLE_SPACE, TOO_LITTLE_SPACE = 1 << 30, 50 << 20  # bytes
 SLOW_FSYNC = 0.5  # seconds
 CLOCK_SLACK = 300.0  # seconds that files may lie in the future
-_TEMPORARY = r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp\Z"  # as base.files names them
 
 
 def finding(check: str, status: str, message: str, fix: str | None = None) -> Record:
@@ -214,23 +213,24 @@ def _journal_files() -> Iterator[str]:
 
 
 def _leftovers() -> Iterator[Record]:
-    """Temporary files whose writers are dead."""
+    """Temporary files, and folders of runs that were to be removed, whose writers are dead."""
     import re
 
-    pattern = re.compile(_TEMPORARY)
+    pattern = re.compile(files.TEMPORARY)
     dead = []
     for folder in (".colony", "staging", "reports", "metrics"):
         for place, folders, names in os.walk(os.path.join(paths.root(), folder)):
             folders[:] = [name for name in folders if name != "worktrees"]
-            for name in names:
+            for name in [*names, *folders]:
                 match = pattern.match(name)
                 if match and not _is_process(int(match.group(1))):
                     dead.append(os.path.relpath(os.path.join(place, name), paths.root()))
+            folders[:] = [name for name in folders if not pattern.match(name)]
     if dead:
         import shlex
 
         message = f"{plural(len(dead), 'temporary file')} of killed writers"
-        yield finding("leftovers", "warn", message, f"cd {shlex.quote(paths.root())} && rm {shlex.join(dead[:20])}")
+        yield finding("leftovers", "warn", message, f"cd {shlex.quote(paths.root())} && rm -r {shlex.join(dead[:20])}")
     else:
         yield finding("leftovers", "ok", "no temporary files of killed writers")
 

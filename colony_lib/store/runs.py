@@ -119,7 +119,8 @@ def every() -> Iterator[Run]:
             try:
                 yield load(run_id)
             except ColonyError as error:
-                _tell_skipped(run_id, error)
+                if os.path.exists(os.path.join(paths.run(run_id), "plan.json")):
+                    _tell_skipped(run_id, error)
 
 
 def _tell_skipped(run_id: str, error: ColonyError) -> None:
@@ -159,7 +160,8 @@ def summaries(workflow: str | None = None, after: str = "") -> Iterator[Record]:
             try:
                 kept = load(run_id).summary()
             except ColonyError as error:
-                _tell_skipped(run_id, error)
+                if os.path.exists(os.path.join(paths.run(run_id), "plan.json")):  # else it has been removed meanwhile
+                    _tell_skipped(run_id, error)
                 continue
         if workflow is None or kept["workflow"] == workflow:
             yield kept
