@@ -46,6 +46,7 @@ colony.yml                   agents and settings
 .colony/workflows/NAME.yaml  workflow definitions, versioned with the code
 .colony/state/               tasks, memory and documents that steps share
 .colony/runs/RUN/            one run: its plan, its journal, and each attempt's streams and output
+                             ('colony workflow prune' removes old ones)
 .colony/logs/AGENT.jsonl     log lines      .colony/metrics/NAME.jsonl   points
 .colony/messages/            messages       .colony/lineage/             OpenLineage events
 .colony/locks/               lock files: empty or a note; being held is what counts, not being there

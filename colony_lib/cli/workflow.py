@@ -23,6 +23,7 @@ def _parser() -> args.Parser:
             "colony workflow run daily-etl --date 2013-02-08",
             "colony workflow status --watch",
             "colony workflow resume latest",
+            "colony workflow rerun latest --failed",
             "colony workflow history daily-etl --limit 10",
         ],
     )

@@ -19,7 +19,7 @@ def add(verbs: Any) -> None:
     prune = verbs.add_parser(
         "prune",
         prog="colony workflow prune",
-        summary="remove old runs; what is given is kept, and prints the ids of what has gone",
+        summary="remove old runs, those beyond every limit that is given, and print their ids",
         help="remove old runs",
         examples=[
             "colony workflow prune --keep-days 90 --dry-run",

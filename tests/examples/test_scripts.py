@@ -80,12 +80,12 @@ def cron(command: str, variables: dict[str, str], home: Path, **more: str) -> su
 def test_every_line_of_the_crontab_works_with_what_cron_gives_it(after: Colony, serve: Callable[..., str]) -> None:
     variables, jobs = lines_of_crontab()
     schedules = [schedule for schedule, _ in jobs]
-    assert schedules == ["0 2 * * *", "5 * * * *", "30 7 * * 1", "45 3 * * *"]
+    assert schedules == ["0 2 * * *", "5 * * * *", "30 7 * * 1", "45 3 * * *", "30 4 * * 0"]
     home = after.root.parent
     shutil.copy(EXAMPLES / "report.sh", after.root)
     environment = after.root / "demo.env"
     environment.write_text(re.sub(r"FLIGHTS_API=.*", f"FLIGHTS_API={serve()}", environment.read_text(encoding="utf-8")))
-    nightly, alerts, weekly, clearing = (command for _, command in jobs)
+    nightly, alerts, weekly, clearing, pruning = (command for _, command in jobs)
 
     done = cron(nightly, variables, home, COLONY_NOW="2013-02-10T02:00:00Z")
     log = (after.root / "logs" / "cron.log").read_text(encoding="utf-8")
@@ -107,6 +107,11 @@ def test_every_line_of_the_crontab_works_with_what_cron_gives_it(after: Colony, 
     old = old.rename(old.with_name(f"flights_{date}.json"))
     assert cron(clearing, variables, home).returncode == 0
     assert not old.exists() and new.exists()
+
+    runs = after.root / ".colony" / "runs"
+    before = len(os.listdir(runs))
+    assert cron(pruning, variables, home).returncode == 0 and len(os.listdir(runs)) == before  # they are not old
+    assert "removed 0 runs" in (after.root / "logs" / "cron.log").read_text(encoding="utf-8")
 
 
 def test_the_crontab_is_one_that_colony_would_write(after: Colony) -> None:
