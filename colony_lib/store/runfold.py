@@ -121,7 +121,10 @@ class Step:
         for key, unit in said:
             if unit.status != "cached":
                 return unit.reuse if key is None else f"batch {key} {unit.reuse}"
-        return said[0][1].reuse if said else None
+        if not said:
+            return None
+        part = "" if len(said) in (1, self.batches) and self.status == "cached" else f" ({len(said)} of {self.batches} batches)"
+        return f"{said[0][1].reuse}{part}"
 
 
 class Run:

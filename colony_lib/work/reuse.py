@@ -313,7 +313,9 @@ def _files_of(root: str, name: str, named: bool) -> Iterator[str]:
     if os.path.isfile(path):
         yield os.path.normpath(name)
     elif named:
-        for folder, _, names in os.walk(path):
+        for folder, inner, names in os.walk(path):
+            if folder == os.path.join(root, "") or os.path.samefile(folder, root):
+                inner[:] = [each for each in inner if each != ".colony"]  # what runs leave there is no input of theirs
             for each in names:
                 if os.path.isfile(os.path.join(folder, each)):
                     yield os.path.normpath(os.path.join(name, os.path.relpath(folder, path), each))
