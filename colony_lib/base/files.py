@@ -24,6 +24,11 @@ def set_redactor(redact: Callable[[str], str] | None) -> None:
     _redact = redact
 
 
+def redacts() -> bool:
+    """Whether this process has secrets to keep out of what it writes."""
+    return _redact is not None
+
+
 def redacted(text: str) -> str:
     return text if _redact is None else _redact(text)
 
@@ -111,6 +116,21 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def temporary(path: str) -> str:
+    """A new name for a file that will be renamed to `path`: in the same folder, so that the rename is one step, and
+    nobody else's."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+
+
+def rename(made: str, path: str) -> None:
+    """Put a file made beside `path` in its place, by one step and without any fsync: for what can be made anew."""
+    try:
+        os.rename(made, path)
+    except OSError as error:
+        raise failed("write", path, error) from None
+
+
 class replacing:
     """`with replacing(path) as fd:` — write the descriptor; at the end of the block the file is replaced
     whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own."""
@@ -121,8 +141,7 @@ class replacing:
         self.path = path
         self.durable = durable
         self.mode = mode
-        folder, name = os.path.split(path)
-        self.temporary = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        self.temporary = temporary(path)
         self.fd = -1
 
     def __enter__(self) -> int:

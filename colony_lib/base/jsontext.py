@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    Scan = Callable[[str, int], tuple[Any, int]]
+
 _INFINITE = (float("inf"), float("-inf"))
 _SPACE = " \t\n\r"
 # Line separators that are not '\n' break readers which split on them; escaped they are the same JSON.
@@ -52,7 +54,7 @@ def _by_package(text: str) -> Any:
     return json.JSONDecoder(parse_constant=_constant, parse_float=_float).decode(text)
 
 
-def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str], Callable[[str, int], tuple[Any, int]] | None]:
+def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str], Scan | None]:
     """(decode, encode, scan): the C ones of CPython, else those of the json package and None."""
     try:
         from _json import encode_basestring, make_encoder, make_scanner
@@ -105,7 +107,8 @@ def loads(text: str | bytes, *, where: str | None = None) -> Any:
 
 
 def loads_lines(block: bytes) -> list[Any] | None:
-    """The values of a block in which every line is JSON and ends with a newline, at once. None for a block with any other line in it (a blank one, damage), which then must be read with care."""
+    """The values of a block in which every line is JSON and ends with a newline, at once. None for a block with any
+    other line in it (a blank one, damage), which then must be read with care."""
     if _scan is None:
         return None
     try:

@@ -22,7 +22,7 @@ import time
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import escape, show_duration
-from colony_lib.store import env, paths, runs
+from colony_lib.store import env, leases, paths, runs
 from colony_lib.store.redact import Redactor
 from colony_lib.work import evidence, stream
 
@@ -39,9 +39,13 @@ LOCK_FD = 9  # where the wrapper finds the attempt's lock
 _AGAIN = 75  # the exit status by which a command asks for another attempt
 _LINE_LIMIT = 256 * 1024  # bytes
 
-# The wrapper tells its pid in the lock file; runs the command with the lock closed, so that what the command leaves
-# behind does not hold it; and looks whether its supervisor ($2) is still its parent when all is done.
-_HEAD = 'echo "$$" >&9; colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; '
+# The wrapper tells its pid and the attempt's lease in the lock file; runs the command with the lock closed, so that
+# what the command leaves behind does not hold it; and looks whether its supervisor ($2) is still its parent when all
+# is done.
+_HEAD = (
+    'echo "$$ ${COLONY_LEASE##*#}" >&9; '
+    "colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; "
+)
 _END = (
     "colony_status=$?; colony_now=$colony_parent; "
     "if [ -r /proc/$$/stat ]; then read -r _ _ _ colony_now _ </proc/$$/stat; "
@@ -94,6 +98,7 @@ class Attempt:
         started = runs.record("attempt_started", **self.identity(), **fields)
         job["began_ns"] = self.began_ns
         job["started"] = started["ts"]
+        job["lease"] = started["id"]
         self.journal.append(started)
         if not job.get("idempotent", True):
             self.journal.sync()  # after a power cut it must be known that this began
@@ -118,6 +123,7 @@ class Attempt:
             **job["env"],
             "COLONY_OUTPUT": self.scratch,
             "COLONY_ATTEMPT": str(job["attempt"]),
+            "COLONY_LEASE": leases.spell(f"runs/{self.run.run_id}/{self.slot}", job["lease"]),
         }
         os.ftruncate(self.lock, 0)
         os.lseek(self.lock, 0, os.SEEK_SET)
