@@ -133,7 +133,8 @@ def rename(made: str, path: str) -> None:
 
 class replacing:
     """`with replacing(path) as fd:` — write the descriptor; at the end of the block the file is replaced
-    whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own."""
+    whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own.
+    `finish` replaces it before the end of the block, where that must happen under a lock."""
 
     __slots__ = ("durable", "fd", "mode", "path", "temporary")
 
@@ -159,13 +160,8 @@ class replacing:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
-                if self.durable:
-                    os.fsync(self.fd)
-                os.close(self.fd)
-                self.fd = -1
-                os.rename(self.temporary, self.path)
-                if self.durable:
-                    sync_folder(os.path.dirname(self.path) or ".")
+                if self.fd >= 0:
+                    self.finish()
                 return
         except OSError as problem:
             self._give_up()
@@ -173,6 +169,16 @@ class replacing:
         self._give_up()
         if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, BrokenPipeError)):
             raise failed("write", self.path, error) from None
+
+    def finish(self) -> None:
+        """Put what has been written in the file's place. OSError, and `__exit__` then undoes it."""
+        if self.durable:
+            os.fsync(self.fd)
+        os.close(self.fd)
+        self.fd = -1
+        os.rename(self.temporary, self.path)
+        if self.durable:
+            sync_folder(os.path.dirname(self.path) or ".")
 
     def _give_up(self) -> None:
         if self.fd >= 0:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is somebody's damage
 _BLOCK = 1 << 20
-_TOO_LONG = b"\x00 too long"
+TOO_LONG = b"\x00 too long"
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -148,7 +148,7 @@ def _lines(file: BinaryIO, offset: int) -> Iterator[tuple[int, bytes, bool]]:
             while line and not line.endswith(b"\n"):
                 line = file.readline(_BLOCK)
                 length += len(line)
-            yield offset, _TOO_LONG, True
+            yield offset, TOO_LONG, True
         offset += length
 
 
@@ -224,7 +224,7 @@ def _values(path: str, start: int) -> Iterator[tuple[int, Sequence[Any]]]:
 def _value(line: bytes) -> Any:
     if not line or line.isspace():
         return _BLANK
-    if line == _TOO_LONG:
+    if line == TOO_LONG:
         return _Unreadable("too long")
     try:
         return jsontext.loads(line)

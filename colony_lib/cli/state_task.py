@@ -48,7 +48,23 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     given.command = command
     code: int = given.act(given)
+    _compact_if_due()
     return code
+
+
+def _compact_if_due() -> None:
+    """After a change of a list that has become very long; whatever comes of it, the change is made."""
+    if not tasks.is_very_long():
+        return
+    from colony_lib.store import compaction
+
+    try:
+        told = compaction.tasks_if_due()
+    except (ColonyError, OSError) as error:
+        show.warn(f"the task list was not compacted: {error}")
+        return
+    if told and told["bytes"] < told["bytes_before"]:
+        show.note(f"compacted the task list: {told['bytes_before'] >> 20} MiB to {told['bytes'] >> 20} MiB")
 
 
 def _parted(argv: list[str]) -> tuple[list[str], list[str] | None]:

@@ -15,7 +15,7 @@ from colony_lib.store import env
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -56,11 +56,41 @@ def read(path: str, check: Check, problems: list[jsonl.Problem] | None = None) -
     of this journal's kind, or None. Of two lines that claim one id the one with the smaller text counts, so
     that not even forgery makes the order of lines matter.
     """
+    return once(jsonl.iterate(path, problems, check=lambda event: fault(event, check)))
+
+
+def fault(event: Event, check: Check) -> str | None:
+    """Why the record of a line cannot be used; None when it can."""
+    why = _envelope(event) or check(event)
+    if why is None and "then" in event:  # events that compaction has put into the line of the first (store/compaction)
+        if not isinstance(event["then"], list) or not all(isinstance(each, dict) for each in event["then"]):
+            return "its 'then' is no list of events"
+        for each in _then(event):
+            why = why or _envelope(each) or check(each)
+            if not isinstance(each.get("id"), str):
+                return "an event in its 'then' has no 'id'"
+    return why
+
+
+def _then(event: Event) -> Iterator[Event]:
+    head: Event = {key: event[key] for key in ("v", "task") if key in event}
+    for later in event["then"]:
+        yield {**head, **later}
+
+
+def once(lines: Iterable[Event]) -> list[Event]:
+    """The events of the lines' records, which have no fault, each id once and in their one order."""
     known: dict[str, Event] = {}
-    for event in jsonl.iterate(path, problems, check=lambda e: _envelope(e) or check(e)):
-        other = known.setdefault(event["id"], event)
-        if other is not event and other != event and jsontext.dumps(event) < jsontext.dumps(other):
-            known[event["id"]] = event
+    for event in lines:
+        if "then" in event:
+            later = _then(event)
+            event = {key: value for key, value in event.items() if key != "then"}
+        else:
+            later = None
+        for each in (event,) if later is None else (event, *later):
+            other = known.setdefault(each["id"], each)
+            if other is not each and other != each and jsontext.dumps(each) < jsontext.dumps(other):
+                known[each["id"]] = each
     return sorted(known.values(), key=lambda event: (event["clock"], event["id"]))
 
 

@@ -43,14 +43,27 @@ class new:
         self.fd = -1
 
     def __enter__(self) -> Lease:
-        held = locks.try_hold(paths.lease(self.lock), note=f"process {os.getpid()}")
-        assert held is not None  # the name is new
+        # Who clears dead leases away (store/compaction.py) may meet a new file before we have locked it.
+        while (held := locks.try_hold(paths.lease(self.lock), note=f"process {os.getpid()}")) is None or _gone(
+            held, paths.lease(self.lock)
+        ):
+            if held is not None:
+                locks.release(held)
+            self.lock = f"leases/{clock.new_id()}"
         self.fd = held
         return {"lock": self.lock, "copy": replica.name()}
 
     def __exit__(self, *_: object) -> None:
         os.unlink(paths.lease(self.lock))  # nobody can be about to take it: the name never comes again
         locks.release(self.fd)
+
+
+def _gone(fd: int, path: str) -> bool:
+    """Whether the path no longer names the open file."""
+    try:
+        return not os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return True
 
 
 def forget(lease: Mapping[str, str] | None) -> None:

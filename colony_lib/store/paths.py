@@ -103,6 +103,10 @@ def lease(name: str) -> str:
     return inside("locks", kind, *folders, name + ".lock")
 
 
+def leases_folder() -> str:
+    return inside("locks", "leases")
+
+
 def lineage_folder() -> str:
     return inside("lineage")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TITLE_LIMIT = 1000  # characters
 DEFAULT_PRIORITY = 2
 LONG = 256 * 1024  # bytes of journal; a shorter one is read faster than an index is opened
+VERY_LONG = 16 << 20  # bytes of journal from which it is compacted by itself
 FIELDS = ("title", "description", "blockers", "agent", "priority", "id")
 # What `update` takes; the first three mean "not started", which shows as ready or blocked.
 UPDATES = {"ready": OPEN, "open": OPEN, "pending": OPEN} | {name: name for name in ("in_progress", *FINISHED)}
@@ -116,10 +117,19 @@ def _change(act: Callable[[changing], Answer]) -> Answer:
 
 def _is_long() -> bool:
     """Whether the list is so long that an index pays."""
+    return _size() >= LONG
+
+
+def is_very_long() -> bool:
+    """Whether the list is so long that compaction may pay (store/compaction.py)."""
+    return _size() >= VERY_LONG
+
+
+def _size() -> int:
     try:
-        return os.stat(paths.tasks()).st_size >= LONG
+        return os.stat(paths.tasks()).st_size
     except OSError:
-        return False
+        return -1
 
 
 def _is_lost(task: Mapping[str, Any]) -> bool:
