@@ -172,27 +172,26 @@ def _statuses(text: str) -> list[str]:
 
 
 def _list(given: Any) -> int:
-    problems: list[tuple[str, int, str]] = []
-    return _print(given, tasks.listed(given.status, given.agent, given.limit, problems), problems)
+    return _print(given, taskfold.Chosen(given.status or None, given.agent, count=given.limit))
 
 
 def _ready(given: Any) -> int:
+    return _print(given, taskfold.Chosen(["ready"], given.agent, urgent=True, count=given.limit))
+
+
+def _print(given: Any, chosen: taskfold.Chosen) -> int:
     problems: list[tuple[str, int, str]] = []
-    return _print(given, tasks.ready(given.agent, given.limit, problems), problems)
-
-
-def _print(given: Any, found: list[dict[str, Any]], problems: list[tuple[str, int, str]]) -> int:
     if given.json:
-        show.records(found)
+        show.lines(tasks.texts(chosen, problems))
     else:
-        show.table([_row(task) for task in _fitted(found)], COLUMNS)
+        show.table([_row(task) for task in _fitted(tasks.rows(chosen, problems))], COLUMNS)
     show.problems(problems, "state")
     return 0
 
 
 def _row(task: dict[str, Any]) -> dict[str, Any]:
     """What the table shows: of a task whose claimant is gone, who that was."""
-    return {**task, "agent": f"{task['owner']} (gone)"} if task["abandoned"] else task
+    return {**task, "agent": f"{task['owner']} (gone)"} if task.get("abandoned") else task
 
 
 def _fitted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

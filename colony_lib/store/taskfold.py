@@ -7,6 +7,7 @@ claims the first in order wins, a circle that two machines closed together stays
 
 from __future__ import annotations
 
+from colony_lib.base import jsontext
 from colony_lib.base.text import escape
 
 TYPE_CHECKING = False
@@ -35,21 +36,21 @@ if TYPE_CHECKING:
         def blocks(self, task_id: str, /) -> bool:
             """Whether any task names this one as a blocker; perhaps also when one only did."""
 
-        def all(self) -> Sequence[Task]:
-            """All tasks, the oldest first."""
-
-        def each(self) -> Iterator[Task]:
-            """All tasks, the oldest first, as far as they are asked for."""
-
         def titled(self, title: str, /) -> Sequence[Task]:
             """The tasks of that title, the oldest first."""
 
         def starting(self, start: str, /) -> Sequence[Task]:
             """Tasks whose ids start so: all of them, or enough to say that there are several."""
 
-        def free(self, agents: Sequence[str | None] | None, count: int | None, /) -> Sequence[Task]:
-            """The first `count` tasks that are ready, the most urgent and then oldest first; `agents`: only those
-            assigned to one of these (None: to nobody)."""
+        def free(self, agents: Sequence[str | None], /) -> Task | None:
+            """The most urgent and then oldest task that is ready and assigned to one of these agents (None: to
+            nobody)."""
+
+        def texts(self, chosen: Chosen, /) -> Iterator[str]:
+            """The chosen tasks as `shown` has them, as JSON."""
+
+        def rows(self, chosen: Chosen, /) -> Iterator[dict[str, Any]]:
+            """The same, of each at least the keys of ROW."""
 
         def dependants(self, task: Task, /) -> Sequence[Task]:
             """The tasks that wait for this one, the oldest first."""
@@ -267,6 +268,33 @@ def shown(tasks: Tasks, task: Task) -> dict[str, Any]:
     }
 
 
+# What a row of a list of tasks is made of.
+ROW = ("id", "status", "priority", "agent", "title", "blocked_by")
+
+
+class Chosen:
+    """Which tasks, as they are shown: of these statuses, of that agent (None: of any); the oldest first, or `urgent`:
+    the most urgent and then oldest; `count`: as many at most as are to be looked at (None: all)."""
+
+    __slots__ = ("agent", "count", "statuses", "urgent")
+
+    def __init__(
+        self,
+        statuses: Sequence[str] | None = None,
+        agent: str | None = None,
+        *,
+        urgent: bool = False,
+        count: int | None = None,
+    ) -> None:
+        self.statuses = statuses
+        self.agent = agent
+        self.urgent = urgent
+        self.count = count
+
+    def takes(self, seen: dict[str, Any]) -> bool:
+        return (self.statuses is None or seen["status"] in self.statuses) and self.agent in (None, seen["agent"])
+
+
 HINTS = 2000  # titles among which a misspelled one is looked for
 
 
@@ -297,22 +325,24 @@ class Board(dict[str, "Task"]):
     def blocks(self, task_id: str) -> bool:
         return task_id in self._blocking
 
-    def all(self) -> list[Task]:
-        return list(self.values())
-
-    def each(self) -> Iterator[Task]:
-        return iter(self.values())
-
     def titled(self, title: str) -> list[Task]:
         return self._titles.get(title, [])
 
     def starting(self, start: str) -> list[Task]:
         return [task for name, task in self.items() if name.startswith(start)]
 
-    def free(self, agents: Sequence[str | None] | None, count: int | None) -> list[Task]:
-        mine = self.values() if agents is None else (task for task in self.values() if task["assigned"] in agents)
-        ready = [task for task in mine if status(self, task) == "ready"]
-        return sorted(ready, key=lambda task: int(task["priority"]))[:count]
+    def free(self, agents: Sequence[str | None]) -> Task | None:
+        mine = [task for task in self.values() if task["assigned"] in agents and status(self, task) == "ready"]
+        return min(mine, key=lambda task: int(task["priority"]), default=None)  # the first of several, so the oldest
+
+    def texts(self, chosen: Chosen) -> Iterator[str]:
+        return map(jsontext.dumps, self.rows(chosen))
+
+    def rows(self, chosen: Chosen) -> Iterator[dict[str, Any]]:
+        everyone: Iterable[Task] = self.values()
+        if chosen.urgent:
+            everyone = sorted(everyone, key=lambda task: int(task["priority"]))
+        return (seen for seen in (shown(self, task) for task in everyone) if chosen.takes(seen))
 
     def dependants(self, task: Task) -> list[Task]:
         return [other for other in self.values() if task["id"] in other["blockers"]]

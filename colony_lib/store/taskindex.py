@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from colony_lib.base.jsonl import Problem
+    from colony_lib.store.taskfold import Chosen
 
     Event = dict[str, Any]
     Task = dict[str, Any]
@@ -32,19 +33,26 @@ _SCHEMA = """
 create table journal(version, boot, inode, device, size, modified, clock);
 create table problems(line, why);
 create table tasks(
-    seq integer primary key, id text not null unique, title text not null, status text not null, assigned text,
-    priority integer not null, waiting integer not null, leased integer not null, body text not null
+    seq integer primary key, id text not null unique, title text not null, status text not null, stored text not null,
+    assigned text, agent text, priority integer not null, waiting integer not null, blocked_by text not null,
+    lease text, seen text not null
 );
 create table blockers(blocker text not null, task text not null, primary key (blocker, task)) without rowid;
 """
 # Made when the tables are filled, which is faster.
 _INDEXES = """
 create index by_title on tasks(title);
-create index by_status on tasks(status, waiting);
-create index by_urgency on tasks(priority, seq, assigned) where status = 'open' and waiting = 0;
-create index by_lease on tasks(seq) where leased;
+create index by_status on tasks(status, agent, seq);
+create index by_urgency on tasks(priority, seq, assigned) where status = 'ready';
+create index by_lease on tasks(seq) where lease is not null;
 """
-_INSERT = "insert into tasks values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# As `_row` gives them, behind seq and id. `status`, `agent`, `blocked_by` and `seen` (the whole task as --json prints
+# it) are what people see; of a task with a lease only while its claimant is alive, which must be asked each time.
+_COLUMNS = (
+    "title", "status", "stored", "assigned", "agent", "priority", "waiting", "blocked_by", "lease", "seen",
+)  # fmt: skip
+_INSERT = f"insert into tasks values (?, ?, {', '.join('?' for _ in _COLUMNS)})"
+_TASK = "seen, stored, assigned, lease"  # what `_task` makes a task of
 
 
 class Broken(Exception):
@@ -58,7 +66,6 @@ class Index:
         self._connection = connection
         self._is_lost = is_lost
         self._known: dict[str, Task | None] = {}
-        self._complete = False  # whether all tasks are known
         self.clock = 0
 
     # -- what `taskfold.Tasks` asks
@@ -81,45 +88,64 @@ class Index:
     def blocks(self, task_id: str) -> bool:
         return bool(self._rows("select 1 from blockers where blocker = ? limit 1", task_id))
 
-    def all(self) -> list[Task]:
-        found = self._tasks("select body from tasks order by seq")
-        self._complete = True
-        return found
-
-    def each(self) -> Iterator[Task]:
-        last = 0
-        while rows := self._rows("select seq, body from tasks where seq > ? order by seq limit 500", last):
-            last = rows[-1][0]
-            yield from self._parsed(body for _, body in rows)
-
     def titled(self, title: str) -> list[Task]:
-        return self._tasks("select body from tasks where title = ? order by seq", title)
+        return self._tasks("where title = ? order by seq", title)
 
     def starting(self, start: str) -> list[Task]:
-        return self._tasks("select body from tasks where id >= ? and id < ? limit 6", start, start + "\U0010ffff")
+        return self._tasks("where id >= ? and id < ? limit 6", start, start + "\U0010ffff")
 
-    def free(self, agents: Sequence[str | None] | None, count: int | None) -> list[Task]:
-        mine = "1"
-        if agents is not None:
-            mine = " or ".join("assigned is ?" for _ in agents)
-        ready = f"where status = 'open' and waiting = 0 and ({mine}) order by priority, seq limit ?"
-        found = self._tasks(f"select body from tasks {ready}", *(agents or ()), -1 if count is None else count)
-        held = self._tasks(f"select body from tasks where leased and waiting = 0 and ({mine})", *(agents or ()))
-        lost = [task for task in held if self.lost(task)]
-        if lost:
-            found = sorted([*found, *lost], key=lambda task: (task["priority"], self._place(task)))
-        return found[:count]
+    def free(self, agents: Sequence[str | None]) -> Task | None:
+        mine = " or ".join("assigned is ?" for _ in agents)
+        found = self._tasks(f"where status = 'ready' and ({mine}) order by priority, seq limit 1", *agents)
+        held = self._tasks(f"where lease is not null and waiting = 0 and ({mine})", *agents)
+        found += [task for task in held if self.lost(task)]
+        return min(found, key=lambda task: (task["priority"], self._place(task)), default=None)
 
     def dependants(self, task: Task) -> list[Task]:
-        return self._tasks(
-            "select body from tasks join blockers on id = task where blocker = ? order by seq", task["id"]
-        )
+        return self._tasks("join blockers on id = task where blocker = ? order by seq", task["id"])
+
+    def texts(self, chosen: Chosen) -> Iterator[str]:
+        for seen, lease, name in self._chosen("seen, lease, id", chosen):
+            if lease is None:
+                yield seen
+            else:
+                live = taskfold.shown(self, self[name])
+                if chosen.takes(live):
+                    yield jsontext.dumps(live)
+
+    def rows(self, chosen: Chosen) -> Iterator[dict[str, Any]]:
+        columns = ", ".join(taskfold.ROW)
+        for *values, lease in self._chosen(f"{columns}, lease", chosen):
+            row = dict(zip(taskfold.ROW, values))
+            row["blocked_by"] = row["blocked_by"] and jsontext.loads(row["blocked_by"])
+            if lease is not None:
+                row = taskfold.shown(self, self[row["id"]])
+                if not chosen.takes(row):
+                    continue
+            yield row
+
+    def _chosen(self, columns: str, chosen: Chosen) -> Iterator[Any]:
+        """Rows of these columns of what is chosen; of every task with a lease, which has to be looked at."""
+        conditions, values = [], list[object]()
+        if chosen.statuses is not None:
+            conditions.append(f"status in ({', '.join('?' for _ in chosen.statuses)})")
+            values += chosen.statuses
+        if chosen.agent is not None:
+            conditions.append("agent = ?")
+            values.append(chosen.agent)
+        where = f"where ({' and '.join(conditions)}) or lease is not null" if conditions else ""
+        order = "priority, seq" if chosen.urgent else "seq"
+        most = -1
+        if chosen.count is not None:
+            ((leased,),) = self._rows("select count(*) from tasks where lease is not null")
+            most = chosen.count + leased
+        return iter(self._rows(f"select {columns} from tasks {where} order by {order} limit ?", *values, most))
 
     def tally(self) -> dict[str, int]:
         counts = dict.fromkeys(taskfold.SHOWN, 0)
-        for status, waits, number in self._rows("select status, waiting > 0, count(*) from tasks group by 1, 2"):
-            counts[("blocked" if waits else "ready") if status == taskfold.OPEN else status] += number
-        for task in self._tasks("select body from tasks where leased"):
+        for status, number in self._rows("select status, count(*) from tasks group by status"):
+            counts[status] += number
+        for task in self._tasks("where lease is not null"):
             if self.lost(task):
                 counts["in_progress"] -= 1
                 counts[taskfold.status(self, task)] += 1
@@ -146,13 +172,10 @@ class Index:
         except sqlite3.Error as error:
             raise Broken(str(error)) from None
 
-    def _tasks(self, sql: str, *values: object) -> list[Task]:
-        return self._parsed(body for (body,) in self._rows(sql, *values))
-
-    def _parsed(self, bodies: Iterable[str]) -> list[Task]:
+    def _tasks(self, rest: str, *values: object) -> list[Task]:
         found = []
-        for body in bodies:
-            task: Task = jsontext.loads(body)
+        for row in self._rows(f"select {_TASK} from tasks {rest}", *values):
+            task = _task(*row)
             found.append(self._known.get(task["id"]) or task)  # one object a task, which `take` may have changed
             self._known[task["id"]] = found[-1]
         return found
@@ -160,9 +183,7 @@ class Index:
     def _get(self, task_id: str) -> Task | None:
         if task_id not in self._known:
             self._known[task_id] = None
-            if self._complete:
-                return None
-            self._tasks("select body from tasks where id = ?", task_id)
+            self._tasks("where id = ?", task_id)
         return self._known[task_id]
 
     def _place(self, task: Task) -> int:
@@ -178,16 +199,18 @@ class Index:
         for other in blockers:
             if other not in old:
                 self._rows("insert into blockers values (?, ?)", other, name)
-        row = _row(task, len(taskfold.open_blockers(self, task)))
         if before is None:
-            self._rows(_INSERT, None, name, *row)
+            self._rows(_INSERT, None, name, *_row(self, task))
         else:
-            columns = ("title", "status", "assigned", "priority", "waiting", "leased", "body")
-            self._rows(f"update tasks set {', '.join(f'{each} = ?' for each in columns)} where id = ?", *row, name)
-        was_done, is_done = before is not None and before[0] == "completed", task["status"] == "completed"
-        if was_done != is_done:
-            sql = "update tasks set waiting = waiting + ? where id in (select task from blockers where blocker = ?)"
-            self._rows(sql, -1 if is_done else 1, name)
+            self._update(task)
+        # Whether it is done, and what it is called, is part of what is seen of those that it blocks.
+        if before is None or (before[0] == "completed") != (task["status"] == "completed"):
+            for other_task in self.dependants(task):
+                self._update(other_task)
+
+    def _update(self, task: Task) -> None:
+        columns = ", ".join(f"{column} = ?" for column in _COLUMNS)
+        self._rows(f"update tasks set {columns} where id = ?", *_row(self, task), task["id"])
 
     # -- the connection
 
@@ -227,17 +250,34 @@ def _boot() -> str:
         return ""
 
 
-def _row(task: Task, waiting: int) -> tuple[Any, ...]:
-    leased = task["status"] == "in_progress" and task["lease"] is not None
-    head = (task["title"], task["status"], task["assigned"], task["priority"])
-    return (*head, waiting, int(leased), jsontext.dumps(task))
+def _row(tasks: taskfold.Tasks, task: Task) -> tuple[Any, ...]:
+    """The task's values of _COLUMNS."""
+    lease = task["lease"] if task["status"] == "in_progress" else None
+    seen = taskfold.shown(tasks, {**task, "lease": None})
+    return (
+        task["title"],
+        seen["status"],
+        task["status"],
+        task["assigned"],
+        seen["agent"],
+        task["priority"],
+        len(taskfold.open_blockers(tasks, task)),
+        jsontext.dumps(seen["blocked_by"]) if seen["blocked_by"] else "",
+        None if lease is None else jsontext.dumps(lease),
+        jsontext.dumps(seen),
+    )
 
 
-def _connect(path: str, *, write: bool) -> sqlite3.Connection:
-    from urllib.parse import quote
+def _task(seen: str, stored: str, assigned: str | None, lease: str | None) -> Task:
+    """The task as `taskfold` knows it, of what is kept of it."""
+    task: Task = jsontext.loads(seen)
+    for derived in ("agent", "blocked_by", "abandoned"):
+        del task[derived]
+    return task | {"status": stored, "assigned": assigned, "lease": None if lease is None else jsontext.loads(lease)}
 
-    mode = "rwc" if write else "rw"
-    connection = sqlite3.connect(f"file:{quote(path)}?mode={mode}", timeout=10, isolation_level=None, uri=True)
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=locks.default_timeout, isolation_level=None)
     # A kill leaves SQLite's own journal to roll back; a power cut would need fsyncs, and makes another boot.
     connection.execute("pragma synchronous = off")
     return connection
@@ -250,7 +290,7 @@ def _open(is_lost: Callable[[Task], bool], *, to_change: bool = False) -> Index 
         state = os.stat(paths.tasks(), follow_symlinks=False)
         if not os.path.exists(path):
             return None
-        index = Index(_connect(path, write=False), is_lost)
+        index = Index(_connect(path), is_lost)
     except (OSError, sqlite3.Error):
         return None
     try:
@@ -337,7 +377,7 @@ def _built() -> tuple[str, os.stat_result]:
     problems: list[Problem] = []
     events = journal.read(paths.tasks(), taskfold.check, problems)
     board = taskfold.fold(events)
-    connection = _connect(path, write=True)
+    connection = _connect(path)
     try:
         connection.executescript("pragma journal_mode = off;" + _SCHEMA)
         connection.execute("begin")
@@ -359,4 +399,4 @@ def _built() -> tuple[str, os.stat_result]:
 
 def _rows(board: taskfold.Board) -> Iterable[tuple[Any, ...]]:
     for place, task in enumerate(board.values(), 1):
-        yield (place, task["id"], *_row(task, len(taskfold.open_blockers(board, task))))
+        yield (place, task["id"], *_row(board, task))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 
-from colony_lib.base import clock
+from colony_lib.base import clock, jsontext
 from colony_lib.base.errors import USAGE, ColonyError, nearest, unknown
 from colony_lib.base.text import check_name, cut, escape, plural
 from colony_lib.store import journal, paths, taskfold
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 TITLE_LIMIT = 1000  # characters
 DEFAULT_PRIORITY = 2
-LONG = 256 * 1024  # bytes of journal; a shorter one is read faster than an index is opened
+LONG = 96 * 1024  # bytes of journal; a shorter one is read faster than an index is opened
 VERY_LONG = 16 << 20  # bytes of journal from which it is compacted by itself
 FIELDS = ("title", "description", "blockers", "agent", "priority", "id")
 # What `update` takes; the first three mean "not started", which shows as ready or blocked.
@@ -140,37 +141,18 @@ def _is_lost(task: Mapping[str, Any]) -> bool:
 
 def everything(problems: list[Problem] | None = None) -> list[dict[str, Any]]:
     """All tasks as people see them (schemas/task.schema.json), the oldest first."""
-    return listed(problems=problems)
+    return [jsontext.loads(text) for text in texts(taskfold.Chosen(), problems)]
 
 
-def listed(
-    statuses: Sequence[str] | None = None,
-    agent: str | None = None,
-    count: int | None = None,
-    problems: list[Problem] | None = None,
-) -> list[dict[str, Any]]:
-    """The tasks of these statuses and of that agent (None: of any), the oldest first; the first `count`, or all."""
-
-    def question(tasks: Tasks) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for task in tasks.all() if count is None else tasks.each():
-            if len(found) == count:
-                break
-            seen = shown(tasks, task)
-            if (statuses is None or seen["status"] in statuses) and agent in (None, seen["agent"]):
-                found.append(seen)
-        return found
-
-    return asked(question, problems)
+def texts(chosen: taskfold.Chosen, problems: list[Problem] | None = None) -> list[str]:
+    """The chosen tasks as JSON (schemas/task.schema.json)."""
+    return asked(lambda tasks: list(islice(tasks.texts(chosen), chosen.count)), problems)
 
 
-def ready(
-    agent: str | None = None, count: int | None = None, problems: list[Problem] | None = None
-) -> list[dict[str, Any]]:
-    """The tasks that can be started, in the order in which they are claimed: the most urgent, then the oldest; of
-    that agent, or of any; the first `count`, or all."""
-    mine = None if agent is None else (agent,)
-    return asked(lambda tasks: [shown(tasks, task) for task in tasks.free(mine, count)], problems)
+def rows(chosen: taskfold.Chosen, problems: list[Problem] | None = None) -> list[dict[str, Any]]:
+    """The chosen tasks, of each what a row of a list needs: the keys of taskfold.ROW, and of one whose claimant is
+    gone all of schemas/task.schema.json."""
+    return asked(lambda tasks: list(islice(tasks.rows(chosen), chosen.count)), problems)
 
 
 def find(tasks: Tasks, ref: str, *, what: str = "task", where: str | None = None) -> Task:
@@ -313,10 +295,10 @@ def claim(
             task = find(tasks, ref)
             _claimable(tasks, task, agent)
         else:
-            free = tasks.free((agent, None) if unassigned else (agent,), 1)
-            if not free:
+            free = tasks.free((agent, None) if unassigned else (agent,))
+            if free is None:
                 raise _nothing_ready(tasks, agent)
-            task = free[0]
+            task = free
         more: dict[str, Any] = {} if lease is None else {"lease": dict(lease)}
         if task["status"] != OPEN:
             more["over"] = task["claim"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import sqlite3
@@ -29,6 +30,10 @@ def index_file() -> Path:
     return Path(paths.task_index())
 
 
+def ready() -> list[dict[str, Any]]:
+    return tasks.rows(taskfold.Chosen(["ready"], urgent=True))
+
+
 def of_index(question: Any) -> Any:
     """The answer of the index itself, which must be there and count."""
     index = taskindex._open(tasks._is_lost)
@@ -41,17 +46,33 @@ def of_index(question: Any) -> Any:
 
 def questions(board: taskfold.Tasks) -> list[Any]:
     """Everything that can be asked of the tasks."""
-    everyone = list(board.all())
+    Chosen = taskfold.Chosen
+    everyone = [json.loads(text) for text in board.texts(Chosen())]
     names = [task["id"] for task in everyone]
-    agents = (None, ("m0", None), ("m1",), ("m0", "m1", None))
+    agents = (("m0", None), ("m1",), ("m0", "m1", None))
+    choices = [
+        Chosen(statuses, agent, urgent=urgent, count=count)
+        for statuses in (None, ["ready"], ["blocked", "in_progress"], ["completed", "failed", "cancelled"])
+        for agent in (None, "m0", "nobody")
+        for urgent in (False, True)
+        for count in (None, 2)
+    ]
+    tasks_of = [board[name] for name in names]
     return [
-        [taskfold.shown(board, task) for task in everyone],
-        [[task["id"] for task in board.free(who, count)] for who in agents for count in (1, 3, None)],
+        everyone,
+        tasks_of,
+        [taskfold.shown(board, task) for task in tasks_of],
+        [list(itertools.islice(board.texts(chosen), chosen.count)) for chosen in choices],
+        [
+            [{key: row[key] or None for key in taskfold.ROW} for row in itertools.islice(board.rows(chosen), chosen.count)]
+            for chosen in choices
+        ],
+        [(board.free(who) or {}).get("id") for who in agents],
         [[task["id"] for task in board.titled(title)] for title in ("fetch", "clean", "load", "same", "none")],
-        [[other["id"] for other in board.dependants(task)] for task in everyone],
+        [[other["id"] for other in board.dependants(task)] for task in tasks_of],
         [name in board for name in [*names, "none", ""]],
-        [board.blocks(name) for name in {b for task in everyone for b in task["blockers"]}],
-        [sorted(task["id"] for task in board.starting(name[:5]))[:1] for name in names],
+        [board.blocks(name) for name in sorted({b for task in everyone for b in task["blockers"]})],
+        [sorted(task["id"] for task in board.starting(name)) for name in names],
         board.tally(),
         list(board.hints()),
     ]
@@ -103,7 +124,7 @@ def test_what_has_been_done_to_the_journal_by_others_is_seen() -> None:
         Path(paths.tasks()).write_bytes(damaged)
         problems: list[Any] = []
         assert [task["title"] for task in tasks.everything(problems)] == [
-            task["title"] for task in map(dict, tasks.load().all())
+            task["title"] for task in tasks.load().values()
         ]
         assert len(problems) == damaged.count(b"no event")
     assert [task["title"] for task in tasks.everything()] == ["fetch", "clean", "load"]
@@ -218,8 +239,8 @@ def test_abandoned_tasks_are_free_in_the_order_of_their_urgency() -> None:
     with leases.new() as lease:
         for title in ("a", "d"):
             tasks.claim("dead", title, lease=lease)
-        assert [task["title"] for task in tasks.ready()] == ["b", "c"]
-    assert [task["title"] for task in tasks.ready()] == ["b", "d", "a", "c"]
+        assert [task["title"] for task in ready()] == ["b", "c"]
+    assert [task["title"] for task in ready()] == ["b", "d", "a", "c"]
     assert of_index(questions) == questions(tasks.load())
     assert [tasks.claim("alive")["title"] for _ in range(4)] == ["b", "d", "a", "c"]
 
@@ -243,8 +264,8 @@ def test_tasks_that_block_each_other_in_long_rows_are_counted_right() -> None:
     for blocker, title in rows:
         add(title, blocker)
     for blocker, _ in rows:
-        assert [task["title"] for task in tasks.ready()] == [blocker]
+        assert [task["title"] for task in ready()] == [blocker]
         tasks.finish(blocker, "completed")
     tasks.update("t3", "ready")
-    assert [task["title"] for task in tasks.ready()] == ["t3", "t29"] and tasks.load().tally()["ready"] == 2
+    assert [task["title"] for task in ready()] == ["t3", "t29"] and tasks.load().tally()["ready"] == 2
     assert of_index(questions) == questions(tasks.load())
