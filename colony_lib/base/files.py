@@ -54,6 +54,19 @@ def make_dirs(path: str) -> None:
         raise failed("make the folder", path, error) from None
 
 
+def private_folder(place: str, prefix: str) -> str:
+    """A new folder for temporary files in `place` that nobody else may enter."""
+    while True:
+        path = os.path.join(place, prefix + os.urandom(8).hex())
+        try:
+            os.mkdir(path, 0o700)
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise failed("make a folder in", place, error) from None
+
+
 def open_regular(path: str, *, follow: bool = True) -> int:
     """A read-only descriptor of a regular file. FIFOs, devices and folders are refused without waiting on
     them; symbolic links too when `follow` is false (what came by a sync is not trusted)."""
