@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 RAISE: Any = object()
 LIMIT = 256 * 1024 * 1024  # bytes; a larger "document" is somebody's mistake
-TEMPORARY = r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp\Z"  # what `_temporary` names, with the process that made it
+TEMPORARY = r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp\Z"  # what `temporary` names, with the process that made it
 _redact: Callable[[str], str] | None = None
 
 
@@ -23,6 +23,11 @@ def set_redactor(redact: Callable[[str], str] | None) -> None:
     """Pass every text that this process writes through `redact` from now on (None: no more)."""
     global _redact
     _redact = redact
+
+
+def redacts() -> bool:
+    """Whether this process has secrets to keep out of what it writes."""
+    return _redact is not None
 
 
 def redacted(text: str) -> str:
@@ -48,6 +53,19 @@ def make_dirs(path: str) -> None:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise failed("make the folder", path, error) from None
+
+
+def private_folder(place: str, prefix: str) -> str:
+    """A new folder for temporary files in `place` that nobody else may enter."""
+    while True:
+        path = os.path.join(place, prefix + os.urandom(8).hex())
+        try:
+            os.mkdir(path, 0o700)
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise failed("make a folder in", place, error) from None
 
 
 def open_regular(path: str, *, follow: bool = True) -> int:
@@ -112,15 +130,25 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _temporary(path: str) -> str:
-    """A name of its own beside the path, for what is not that yet, or not any more."""
+def temporary(path: str) -> str:
+    """A new name for a file that will be renamed to `path`: in the same folder, so that the rename is one step, and
+    nobody else's."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
+def rename(made: str, path: str) -> None:
+    """Put a file made beside `path` in its place, by one step and without any fsync: for what can be made anew."""
+    try:
+        os.rename(made, path)
+    except OSError as error:
+        raise failed("write", path, error) from None
+
+
 class replacing:
     """`with replacing(path) as fd:` — write the descriptor; at the end of the block the file is replaced
-    whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own."""
+    whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own.
+    `finish` replaces it before the end of the block, where that must happen under a lock."""
 
     __slots__ = ("durable", "fd", "mode", "path", "temporary")
 
@@ -128,7 +156,7 @@ class replacing:
         self.path = path
         self.durable = durable
         self.mode = mode
-        self.temporary = _temporary(path)
+        self.temporary = temporary(path)
         self.fd = -1
 
     def __enter__(self) -> int:
@@ -146,13 +174,8 @@ class replacing:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
-                if self.durable:
-                    os.fsync(self.fd)
-                os.close(self.fd)
-                self.fd = -1
-                os.rename(self.temporary, self.path)
-                if self.durable:
-                    sync_folder(os.path.dirname(self.path) or ".")
+                if self.fd >= 0:
+                    self.finish()
                 return
         except OSError as problem:
             self._give_up()
@@ -160,6 +183,16 @@ class replacing:
         self._give_up()
         if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, BrokenPipeError)):
             raise failed("write", self.path, error) from None
+
+    def finish(self) -> None:
+        """Put what has been written in the file's place. OSError, and `__exit__` then undoes it."""
+        if self.durable:
+            os.fsync(self.fd)
+        os.close(self.fd)
+        self.fd = -1
+        os.rename(self.temporary, self.path)
+        if self.durable:
+            sync_folder(os.path.dirname(self.path) or ".")
 
     def _give_up(self) -> None:
         if self.fd >= 0:
@@ -185,7 +218,7 @@ def write_json(path: str, value: Any, *, indent: int | None = 2, durable: bool =
 
 def set_aside(path: str) -> str:
     """Take the folder out of the way by one rename, for `remove_folder`; returns its new path beside the old one."""
-    aside = _temporary(path)
+    aside = temporary(path)
     try:
         os.rename(path, aside)
         sync_folder(os.path.dirname(path) or ".")
@@ -210,11 +243,11 @@ def share(source: str, path: str) -> None:
     when there is no source."""
     if not stat.S_ISREG(os.lstat(source).st_mode):
         raise ColonyError(f"'{source}' is not a regular file", code=FAILED)
-    temporary = _temporary(path)
+    made = temporary(path)
     make_dirs(os.path.dirname(path))
     try:
-        os.link(source, temporary)
-        os.rename(temporary, path)
+        os.link(source, made)
+        os.rename(made, path)
     except FileNotFoundError:
         raise
     except OSError:  # another file system, or one without links

@@ -11,13 +11,14 @@ from colony_lib.base.files import failed, open_regular, redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, BinaryIO
 
     Problem = tuple[str, int, str]  # file, line number, why
 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; a longer line is somebody's damage
 _BLOCK = 1 << 20
+TOO_LONG = b"\x00 too long"
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -129,23 +130,26 @@ def lines(path: str, *, start: int = 0, follow_links: bool = False) -> Iterator[
     except FileNotFoundError:
         return
     with os.fdopen(fd, "rb", _BLOCK) as file:
-        offset = start
-        file.seek(start)
-        while True:
-            line = file.readline(LINE_LIMIT)
-            if not line:
-                return
-            length = len(line)
-            if line.endswith(b"\n"):
-                yield offset, line[:-1], True
-            elif length < LINE_LIMIT:
-                yield offset, line, False
-            else:
-                while line and not line.endswith(b"\n"):
-                    line = file.readline(_BLOCK)
-                    length += len(line)
-                yield offset, b"\x00 too long", True
-            offset += length
+        yield from _lines(file, start)
+
+
+def _lines(file: BinaryIO, offset: int) -> Iterator[tuple[int, bytes, bool]]:
+    file.seek(offset)
+    while True:
+        line = file.readline(LINE_LIMIT)
+        if not line:
+            return
+        length = len(line)
+        if line.endswith(b"\n"):
+            yield offset, line[:-1], True
+        elif length < LINE_LIMIT:
+            yield offset, line, False
+        else:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(_BLOCK)
+                length += len(line)
+            yield offset, TOO_LONG, True
+        offset += length
 
 
 def iterate(
@@ -160,27 +164,72 @@ def iterate(
     A torn last line is passed over in silence (its writer never acknowledged it); any other line that is no
     JSON object with an id, or of which `check` says what is wrong with it, is added to `problems` and skipped.
     """
-    number = 0
-    for _, line, ended in lines(path, start=start):
-        number += 1
-        if not line or line.isspace():
-            continue
-        try:
-            record = jsontext.loads(line)
-        except ColonyError as error:
-            if ended and problems is not None:
-                problems.append((path, number, "too long" if line == b"\x00 too long" else error.what))
-            continue
-        if not isinstance(record, dict) or not isinstance(record.get("id"), str):
-            if problems is not None:
-                problems.append((path, number, "not an object with an 'id'"))
-            continue
-        why = check(record) if check is not None else None
-        if why is not None:
+    for number, values in _values(path, start):
+        for record in values:
+            number += 1
+            if isinstance(record, dict) and isinstance(record.get("id"), str):
+                why = check(record) if check is not None else None
+                if why is None:
+                    yield record
+                    continue
+            elif record is _BLANK:
+                continue
+            else:
+                why = record.why if isinstance(record, _Unreadable) else "not an object with an 'id'"
             if problems is not None:
                 problems.append((path, number, why))
-            continue
-        yield record
+
+
+class _Unreadable:
+    """A line that is not JSON."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+_BLANK = object()
+
+
+def _values(path: str, start: int) -> Iterator[tuple[int, Sequence[Any]]]:
+    """(how many lines stand before, the values of the next ones: what the line holds, an _Unreadable, or _BLANK
+    for a blank or torn line), block by block.
+
+    Blocks in which every line is JSON, which is to say nearly all, are taken apart at once.
+    """
+    try:
+        fd = open_regular(path, follow=False)
+    except FileNotFoundError:
+        return
+    with os.fdopen(fd, "rb", _BLOCK) as file:
+        offset, number = start, 0
+        while True:
+            block = os.pread(fd, _BLOCK, offset)
+            block = block[: block.rfind(b"\n") + 1]
+            if not block:
+                break  # the end, or a line that is longer than a block
+            found = jsontext.loads_lines(block)
+            if found is None:
+                found = [_value(line) for line in block[:-1].split(b"\n")]
+            yield number, found
+            number += len(found)
+            offset += len(block)
+        for _, line, ended in _lines(file, offset):
+            value = _value(line)
+            yield number, (_BLANK if isinstance(value, _Unreadable) and not ended else value,)
+            number += 1
+
+
+def _value(line: bytes) -> Any:
+    if not line or line.isspace():
+        return _BLANK
+    if line == TOO_LONG:
+        return _Unreadable("too long")
+    try:
+        return jsontext.loads(line)
+    except ColonyError as error:
+        return _Unreadable(error.what)
 
 
 def read(path: str, problems: list[Problem] | None = None, *, start: int = 0) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    Scan = Callable[[str, int], tuple[Any, int]]
+
 _INFINITE = (float("inf"), float("-inf"))
 _SPACE = " \t\n\r"
 # Line separators that are not '\n' break readers which split on them; escaped they are the same JSON.
@@ -52,8 +54,8 @@ def _by_package(text: str) -> Any:
     return json.JSONDecoder(parse_constant=_constant, parse_float=_float).decode(text)
 
 
-def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
-    """(decode, encode): the C ones of CPython, else those of the json package."""
+def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str], Scan | None]:
+    """(decode, encode, scan): the C ones of CPython, else those of the json package and None."""
     try:
         from _json import encode_basestring, make_encoder, make_scanner
 
@@ -64,7 +66,7 @@ def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
     except (ImportError, AttributeError, TypeError):
         import json
 
-        return _by_package, json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+        return _by_package, json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode, None
 
     def decode(text: str) -> Any:
         start = 0 if text[:1] not in _SPACE else len(text) - len(text.lstrip(_SPACE))
@@ -75,10 +77,10 @@ def _coders() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
             return _by_package(text)
         return value if end == len(text) or not text[end:].strip(_SPACE) else _by_package(text)
 
-    return decode, lambda value: "".join(chunks(value, 0))
+    return decode, lambda value: "".join(chunks(value, 0)), scan
 
 
-_decode, _encode = _coders()
+_decode, _encode, _scan = _coders()
 
 
 def loads(text: str | bytes, *, where: str | None = None) -> Any:
@@ -102,6 +104,29 @@ def loads(text: str | bytes, *, where: str | None = None) -> Any:
             where = f"{where}:{error.lineno}"
         what = "nothing but white space" if not str(text).strip() else f"{error.msg} (column {error.colno})"  # type: ignore[attr-defined]
         raise ColonyError(f"not JSON: {what}", where=where, code=USAGE) from None
+
+
+def loads_lines(block: bytes) -> list[Any] | None:
+    """The values of a block in which every line is JSON and ends with a newline, at once. None for a block with any
+    other line in it (a blank one, damage), which then must be read with care."""
+    if _scan is None:
+        return None
+    try:
+        text = block.decode("utf-8")
+        if "\\ud" in text or "\\uD" in text:
+            return None  # perhaps a lone surrogate
+        found = []
+        place, end = 0, len(text)
+        while place < end:
+            value, place = _scan(text, place)
+            if text[place] != "\n":
+                return None
+            found.append(value)
+            place += 1
+    except (StopIteration, ValueError, IndexError, RecursionError, SystemError):
+        return None
+    # White space within a value may be a newline: then two lines were read as one value.
+    return found if len(found) == text.count("\n") else None
 
 
 def dumps(value: Any) -> str:

@@ -37,15 +37,28 @@ def try_hold(path: str, note: str = "") -> int | None:
     """
     fd = _open(path)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        while not _lock(fd, fcntl.LOCK_EX):
+            if not _lock(fd, fcntl.LOCK_SH):
+                os.close(fd)
+                return None
+            fcntl.flock(fd, fcntl.LOCK_UN)  # nobody holds it: others were only asking (`is_held`), and are done soon
+    except OSError:
         os.close(fd)
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return None
         raise
     if note:
         sign(fd, note)
     return fd
+
+
+def _lock(fd: int, kind: int) -> bool:
+    """Whether the lock could be had at once."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
 
 
 def sign(fd: int, note: str) -> None:
@@ -65,12 +78,7 @@ def is_held(path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return True
-        raise
+        return not _lock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
@@ -104,21 +112,12 @@ class held:
         if self.fd < 0:
             self.fd = _open(self.path)
         try:
-            if not self._had():
+            if not _lock(self.fd, fcntl.LOCK_EX):
                 self._wait()
         except BaseException:
             self.close()
             raise
         return self
-
-    def _had(self) -> bool:
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
-            raise
 
     def _wait(self) -> None:
         # flock has no timeout of its own and a signal timer would belong to the whole process: ask again, soon.
@@ -127,7 +126,7 @@ class held:
         while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
-            if self._had():
+            if _lock(self.fd, fcntl.LOCK_EX):
                 return
         raise ColonyError(
             f"{self.what} is busy: its lock was not free within {self.timeout:g} s",

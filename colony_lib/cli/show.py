@@ -53,6 +53,8 @@ def colour(text: str, name: str | None) -> str:
 
 def cell(value: Any) -> str:
     """One value as a table shows it."""
+    if value.__class__ is str and value and value.isascii() and value.isprintable():
+        return str(value)
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -71,33 +73,44 @@ def table(rows: Iterable[dict[str, Any]], wanted: Sequence[str | tuple[str, str]
     to its width; in a pipe nothing is cut. Numbers stand right. Prints nothing but the heading for no rows."""
     keys = [(item, item.upper().replace("_", " ")) if isinstance(item, str) else item for item in wanted]
     found = list(rows)[:limit]
-    lines = [[heading for _, heading in keys]] + [[cell(row.get(key)) for key, _ in keys] for row in found]
-    sizes = [max(width(line[i]) for line in lines) for i in range(len(keys))]
-    right = [_are_numbers([row.get(key) for row in found]) for key, _ in keys]
     room = columns()
-    for number, line in enumerate(lines):
-        parts = []
-        used = 0
-        for i, text in enumerate(line):
-            pad = sizes[i] - width(text)
-            last = i == len(line) - 1
-            if room and last and used + width(text) > room:
-                text, pad = cut(text, max(room - used, 8)), 0
-            shown = colour(text, STATUS_COLOURS.get(text)) if number else colour(text, "grey")
-            used += sizes[i] + 2
-            parts.append(" " * pad + shown if right[i] else shown if last else shown + " " * pad)
-        print("  ".join(parts).rstrip())
+    used = 0  # columns of the terminal
+    made = []
+    for place, (key, heading) in enumerate(keys):
+        values = [row.get(key) for row in found]
+        texts = [heading, *map(cell, values)]
+        sizes = [len(text) for text in texts] if "".join(texts).isascii() else list(map(width, texts))
+        size = max(sizes)
+        last = place == len(keys) - 1
+        if room and last and used + size > room:
+            size = max(room - used, 8)
+            texts = [cut(text, size) if own > size else text for text, own in zip(texts, sizes)]
+            sizes = list(map(width, texts))
+        right = _are_numbers(values)
+        if coloured():
+            texts = [colour(texts[0], "grey"), *(colour(text, STATUS_COLOURS.get(text)) for text in texts[1:])]
+        if right or not last:
+            pads = [" " * (size - own) for own in sizes]
+            texts = list(map("".join, zip(pads, texts) if right else zip(texts, pads)))
+        made.append(texts)
+        used += size + 2
+    sys.stdout.writelines("  ".join(line).rstrip() + "\n" for line in zip(*made))
 
 
 def _are_numbers(values: list[Any]) -> bool:
-    numbers = [value for value in values if value is not None]
-    return bool(numbers) and all(isinstance(value, (int, float)) for value in numbers)
+    numbers = {type(value) for value in values} - {type(None)}
+    return bool(numbers) and numbers <= {int, float, bool}
 
 
 def records(items: Iterable[Any]) -> None:
     """JSON Lines: one object a line, each printed as it becomes known."""
     for item in items:
         sys.stdout.write(dumps(item) + "\n")
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Texts that are JSON already, one a line."""
+    sys.stdout.writelines(f"{text}\n" for text in texts)
 
 
 def record(item: Any) -> None:

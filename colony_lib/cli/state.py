@@ -15,6 +15,7 @@ NOUNS = {
     "memory": "what the colony remembers",
     "get": "print a document, or one value of it",
     "set": "change a document, under its lock",
+    "compact": "make the journals shorter, with nothing lost",
 }
 
 
@@ -32,6 +33,10 @@ def main(argv: list[str]) -> int:
         from colony_lib.cli import state_document
 
         return state_document.main(noun, argv[1:])
+    if noun == "compact":
+        from colony_lib.cli import state_compact
+
+        return state_compact.main(argv[1:])
     from colony_lib.cli import args
 
     parser = args.Parser("colony state", SUMMARY, EXAMPLES)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    Relative = tuple[str, str, str]
+
 REF = "id, unique start of one, or title (its newest task not finished, else its newest)"
 INPUT_LIMIT = 64 << 20  # bytes of tasks on standard input
 COLUMNS: list[str | tuple[str, str]] = ["id", "status", ("priority", "P"), "agent", "title", "blocked_by"]
@@ -34,6 +36,7 @@ def main(argv: list[str]) -> int:
         details=f"REF: {REF}.\nA task is blocked while a blocker is not completed, then ready; then in_progress, "
         "completed, failed or cancelled.",
     )
+    argv, command = _parted(argv)
     verbs = parser.commands()
     for name in [argv[0]] if argv and argv[0] in VERBS else VERBS:  # only what is needed: help is not, mostly
         prepare, summary, examples, act = VERBS[name]
@@ -43,25 +46,57 @@ def main(argv: list[str]) -> int:
         prepare(verb)
         verb.set_defaults(act=act)
     given = parser.parse_args(argv)
+    given.command = command
     code: int = given.act(given)
+    _compact_if_due()
     return code
+
+
+def _compact_if_due() -> None:
+    """After a change of a list that has become very long; whatever comes of it, the change is made."""
+    if not tasks.is_very_long():
+        return
+    from colony_lib.store import compaction
+
+    try:
+        told = compaction.tasks_if_due()
+    except (ColonyError, OSError) as error:
+        show.warn(f"the task list was not compacted: {error}")
+        return
+    if told and told["bytes"] < told["bytes_before"]:
+        show.note(f"compacted the task list: {told['bytes_before'] >> 20} MiB to {told['bytes'] >> 20} MiB")
+
+
+def _parted(argv: list[str]) -> tuple[list[str], list[str] | None]:
+    """(the words of ours, the words of the command behind 'claim … --')."""
+    if argv[:1] != ["claim"] or "--" not in argv:
+        return argv, None
+    place = argv.index("--")
+    return argv[:place], argv[place + 1 :]
 
 
 def _plain(argv: list[str]) -> int | None:
     """The reading verbs, which `watch` and scripts call again and again, without a parser; None for other lines."""
     verb, words = argv[:1], argv[1:]
-    if verb == ["list"] and (given := args.simple(words, ["--json"], ["--status", "--agent"])):
+    if verb == ["list"] and (given := args.simple(words, ["--json"], ["--status", "--agent", "-n", "--limit"])):
         given.status = given.status and _statuses(given.status)
-        return _list(given)
-    if verb == ["ready"] and (given := args.simple(words, ["--json"], ["--agent"])):
-        return _ready(given)
+        return _list(_with_limit(given))
+    if verb == ["ready"] and (given := args.simple(words, ["--json"], ["--agent", "-n", "--limit"])):
+        return _ready(_with_limit(given))
     if verb == ["show"] and (given := args.simple(words, ["--json"], arguments=["ref"], least=1)):
         return _show(given)
     return None
 
 
+def _with_limit(given: Any) -> Any:
+    number = given.limit or given.n
+    given.limit = None if number is None else args.count(number)
+    return given
+
+
 def _with_filters(parser: args.Parser) -> None:
     parser.add_argument("--agent", metavar="ID", help="only tasks of this agent")
+    parser.add_argument("-n", "--limit", metavar="N", type=args.count, help="at most so many")
     args.add_json(parser)
 
 
@@ -92,6 +127,13 @@ def _with_show(parser: args.Parser) -> None:
 
 
 def _with_claim(parser: args.Parser) -> None:
+    parser.usage = f"{parser.prog} [-h] [--agent ID] [--json] [--lock-timeout T] [REF] [-- COMMAND ...]"
+    parser.epilog = (
+        "With a COMMAND the task is held while it runs, with the task's id in $COLONY_TASK: exit status 0 completes\n"
+        "the task, 75 puts it back, any other fails it. Killed together with its command, it leaves the task ready\n"
+        "for others; so does a step or a worker that claimed it and is gone. A task that was claimed by hand stays\n"
+        "claimed until it is completed, failed, cancelled or put back ('task update REF ready')."
+    )
     _with_ref(parser, optional=True)
     parser.add_argument("--agent", metavar="ID", help="who claims (default: the agent of the step we are in)")
     args.add_json(parser)
@@ -130,22 +172,26 @@ def _statuses(text: str) -> list[str]:
 
 
 def _list(given: Any) -> int:
-    return _print(given, lambda task: not given.status or task["status"] in given.status)
+    return _print(given, taskfold.Chosen(given.status or None, given.agent, count=given.limit))
 
 
 def _ready(given: Any) -> int:
-    return _print(given, lambda task: task["status"] == "ready", tasks.by_urgency)
+    return _print(given, taskfold.Chosen(["ready"], given.agent, urgent=True, count=given.limit))
 
 
-def _print(given: Any, wanted: Callable[[dict[str, Any]], bool], order: Callable[[Any], Any] = list) -> int:
+def _print(given: Any, chosen: taskfold.Chosen) -> int:
     problems: list[tuple[str, int, str]] = []
-    found = [t for t in tasks.everything(problems) if wanted(t) and given.agent in (None, t["agent"])]
     if given.json:
-        show.records(order(found))
+        show.lines(tasks.texts(chosen, problems))
     else:
-        show.table(_fitted(order(found)), COLUMNS)
+        show.table([_row(task) for task in _fitted(tasks.rows(chosen, problems))], COLUMNS)
     show.problems(problems, "state")
     return 0
+
+
+def _row(task: dict[str, Any]) -> dict[str, Any]:
+    """What the table shows: of a task whose claimant is gone, who that was."""
+    return {**task, "agent": f"{task['owner']} (gone)"} if task.get("abandoned") else task
 
 
 def _fitted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -215,19 +261,19 @@ def _warn_of_unknown_agents(agents: list[str | None]) -> None:
 
 def _show(given: Any) -> int:
     problems: list[tuple[str, int, str]] = []
-    everyone = tasks.load(problems)
+    seen, blockers, blocked = tasks.asked(lambda everyone: _relations(everyone, given.ref), problems)
     show.problems(problems, "state")
-    task = tasks.find(everyone, given.ref)
-    seen = taskfold.shown(everyone, task)
     if given.json:
         show.record(seen)
         return 0
     print(show.colour(show.cell(seen["title"]), "bold"))
     for key in ("id", "status", "agent", "priority", "created", "updated", "claimed", "completed", "result"):
         if seen[key] is not None:
-            print(f"{key:12} {show.cell(seen[key])}")
-    _relatives("blockers", everyone, [everyone.get(b) or {"id": b, "title": "unknown here"} for b in task["blockers"]])
-    _relatives("blocks", everyone, tasks.dependants(everyone, task))
+            print(f"{key:12} {show.cell(_row(seen)[key])}")
+    for heading, relatives in (("blockers", blockers), ("blocks", blocked)):
+        for name, title, stands in relatives:
+            print(f"{heading:12} {show.cell(title)} ({show.cell(name)}): {stands}")
+            heading = ""
     if seen["description"]:
         from colony_lib.base.text import escape
 
@@ -235,11 +281,17 @@ def _show(given: Any) -> int:
     return 0
 
 
-def _relatives(heading: str, everyone: dict[str, Any], found: list[dict[str, Any]]) -> None:
-    for task in found:
-        stands = taskfold.status(everyone, task) if "status" in task else "-"
-        print(f"{heading:12} {show.cell(task['title'])} ({show.cell(task['id'])}): {stands}")
-        heading = ""
+def _relations(everyone: taskfold.Tasks, ref: str) -> tuple[dict[str, Any], list[Relative], list[Relative]]:
+    """The task, and (id, title, status) of what it waits for and of what waits for it."""
+    task = tasks.find(everyone, ref)
+
+    def relative(name: str) -> Relative:
+        if name not in everyone:
+            return name, "unknown here", "-"
+        return name, everyone[name]["title"], taskfold.status(everyone, everyone[name])
+
+    blocked = [relative(other["id"]) for other in everyone.dependants(task)]
+    return taskfold.shown(everyone, task), [relative(name) for name in task["blockers"]], blocked
 
 
 def _claim(given: Any) -> int:
@@ -248,12 +300,25 @@ def _claim(given: Any) -> int:
     agent = given.agent or env.get("COLONY_AGENT")
     if agent is None:
         raise ColonyError("who claims?", fix="say --agent ID", code=USAGE)
+    if given.command is not None:
+        return _claim_and_do(agent, given)
     task = tasks.claim(agent, given.ref)
     if given.json:
         show.record(task)
     else:
         show.value(task["id"])
     return 0
+
+
+def _claim_and_do(agent: str, given: Any) -> int:
+    if not given.command or given.json:
+        what = "--json is for a claim alone" if given.command else "there is no command behind '--'"
+        raise ColonyError(what, fix="see 'colony state task claim --help'", code=USAGE)
+    from colony_lib.work import claimed
+
+    task, code = claimed.do(agent, given.ref, given.command)
+    show.note(f"{task['id']} {task['status']}" + (f": the command exited with {code}" if code else ""))
+    return claimed.exit_status(code)
 
 
 def _finish(ending: str) -> Callable[[Any], int]:
@@ -274,8 +339,8 @@ def _finish(ending: str) -> Callable[[Any], int]:
 
 
 def _tell_of_the_stuck(task: dict[str, Any]) -> None:
-    everyone = tasks.load()
-    stuck = [other["title"] for other in tasks.dependants(everyone, task) if other["status"] == taskfold.OPEN]
+    waiting = tasks.asked(lambda everyone: everyone.dependants(everyone[task["id"]]))
+    stuck = [other["title"] for other in waiting if other["status"] == taskfold.OPEN]
     if stuck:
         names = ", ".join(f"'{name}'" for name in stuck[:3]) + (", …" if len(stuck) > 3 else "")
         show.note(f"{names} stays blocked: complete '{task['title']}' after all, or 'task unblock'")
@@ -341,7 +406,10 @@ VERBS: dict[str, tuple[Callable[[args.Parser], None], str, list[str], Callable[[
     "claim": (
         _with_claim,
         "take one ready task, the most urgent and oldest, and print its id; exit 1 when there is none",
-        ["task=$(colony state task claim --agent data-loader)", "colony state task claim load --agent data-loader"],
+        [
+            "task=$(colony state task claim --agent data-loader)",
+            "colony state task claim load --agent data-loader -- ./load.sh",
+        ],
         _claim,
     ),
     "complete": (

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from colony_lib.store import runs
 
 
-def _parser() -> args.Parser:
+def _parser(verb: str = "") -> args.Parser:
+    """The parser of that verb's lines; where there is no such verb, one that knows them all."""
     parser = args.Parser(
         prog="colony workflow",
         summary="define, run, watch and resume workflows",
@@ -28,20 +29,35 @@ def _parser() -> args.Parser:
         ],
     )
     verbs = parser.commands()
+    # Each verb costs as much to add as a small module to import, and a line has but one.
+    wanted = [names for names in _VERBS if verb in names.split()] or list(_VERBS)
+    for names in wanted:
+        _VERBS[names](verbs)
+    return parser
+
+
+def _add_definitions(verbs: Any) -> None:
     from colony_lib.cli import workflow_definitions
 
     workflow_definitions.add(verbs)
-    _add_run(verbs)
-    _add_status(verbs)
-    _add_history(verbs)
-    _add_ends(verbs)
-    from colony_lib.cli import workflow_backfill, workflow_prune, workflow_rerun
+
+
+def _add_rerun(verbs: Any) -> None:
+    from colony_lib.cli import workflow_rerun
 
     workflow_rerun.add(verbs, _go)
+
+
+def _add_backfill(verbs: Any) -> None:
+    from colony_lib.cli import workflow_backfill
+
     workflow_backfill.add(verbs, _input, _Progress)
+
+
+def _add_prune(verbs: Any) -> None:
+    from colony_lib.cli import workflow_prune
+
     workflow_prune.add(verbs)
-    _add_decisions(verbs)
-    return parser
 
 
 def _add_run(verbs: Any) -> None:
@@ -144,6 +160,19 @@ def _add_decisions(verbs: Any) -> None:
         verb.set_defaults(handler=_decide)
 
 
+_VERBS = {
+    "list show validate graph": _add_definitions,
+    "run": _add_run,
+    "status": _add_status,
+    "history": _add_history,
+    "resume cancel": _add_ends,
+    "rerun": _add_rerun,
+    "backfill": _add_backfill,
+    "prune": _add_prune,
+    "approve reject": _add_decisions,
+}
+
+
 def _plain(argv: list[str]) -> Any:
     """A plain `resume` line: a scheduler says it again and again, mostly of a run that is completed."""
     if argv[:1] != ["resume"]:
@@ -155,7 +184,7 @@ def _plain(argv: list[str]) -> Any:
 
 
 def main(argv: list[str]) -> int:
-    given = _plain(argv) or _parser().parse_args(argv)
+    given = _plain(argv) or _parser(argv[0] if argv else "").parse_args(argv)
     status: int = given.handler(given)
     return status
 

@@ -79,8 +79,6 @@ def agent_env(
     its own name; where it is only part of the value, what was taken is one too. For None: the env_file alone.
     ColonyError (USAGE) that names the agent and the variable, with file and line, when one is not set.
     """
-    from colony_lib.store import variables
-
     environ = env.environ() if environ is None else environ
     env_file = agent["env_file"] if agent is not None else load()["env_file"]
     kept = env_file_values(env_file)
@@ -90,6 +88,11 @@ def agent_env(
     parts: dict[str, str] = {}
     for name, text in (agent or {}).get("env", {}).items():
         assert agent is not None
+        if "$" not in text:
+            result[name] = text
+            continue
+        from colony_lib.store import variables
+
         where = f"{paths.shown(paths.config_file())}:{agent['env_lines'][name]}"
         result[name] = variables.expand(text, known, who=f"agent '{agent['id']}'", where=where, fix=_advice(env_file))
         taken = variables.names(text)

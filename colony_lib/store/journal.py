@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 
-from colony_lib.base import clock, jsonl, jsontext, locks
+from colony_lib.base import clock, files, jsonl, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.store import env
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Self
 
     Event = dict[str, Any]
     Check = Callable[[Event], str | None]
@@ -56,11 +56,41 @@ def read(path: str, check: Check, problems: list[jsonl.Problem] | None = None) -
     of this journal's kind, or None. Of two lines that claim one id the one with the smaller text counts, so
     that not even forgery makes the order of lines matter.
     """
+    return once(jsonl.iterate(path, problems, check=lambda event: fault(event, check)))
+
+
+def fault(event: Event, check: Check) -> str | None:
+    """Why the record of a line cannot be used; None when it can."""
+    why = _envelope(event) or check(event)
+    if why is None and "then" in event:  # events that compaction has put into the line of the first (store/compaction)
+        if not isinstance(event["then"], list) or not all(isinstance(each, dict) for each in event["then"]):
+            return "its 'then' is no list of events"
+        for each in _then(event):
+            why = why or _envelope(each) or check(each)
+            if not isinstance(each.get("id"), str):
+                return "an event in its 'then' has no 'id'"
+    return why
+
+
+def _then(event: Event) -> Iterator[Event]:
+    head: Event = {key: event[key] for key in ("v", "task") if key in event}
+    for later in event["then"]:
+        yield {**head, **later}
+
+
+def once(lines: Iterable[Event]) -> list[Event]:
+    """The events of the lines' records, which have no fault, each id once and in their one order."""
     known: dict[str, Event] = {}
-    for event in jsonl.iterate(path, problems, check=lambda e: _envelope(e) or check(e)):
-        other = known.setdefault(event["id"], event)
-        if other is not event and other != event and jsontext.dumps(event) < jsontext.dumps(other):
-            known[event["id"]] = event
+    for event in lines:
+        if "then" in event:
+            later = _then(event)
+            event = {key: value for key, value in event.items() if key != "then"}
+        else:
+            later = None
+        for each in (event,) if later is None else (event, *later):
+            other = known.setdefault(each["id"], each)
+            if other is not each and other != each and jsontext.dumps(each) < jsontext.dumps(other):
+                known[each["id"]] = each
     return sorted(known.values(), key=lambda event: (event["clock"], event["id"]))
 
 
@@ -72,33 +102,40 @@ class changing:
     cannot be had, FAILED when the write fails (the journal is then as before).
     """
 
-    __slots__ = ("_check", "_clock", "_lock", "_path", "events", "new")
+    __slots__ = ("_check", "_lock", "_path", "clock", "events", "new")
 
     def __init__(self, path: str, lock: str, check: Check, what: str) -> None:
         self._path = path
         self._check = check
         self._lock = locks.held(lock, what=what)
-        self._clock = 0
+        self.clock = 0  # of the newest event
         self.events: list[Event] = []
         self.new: list[Event] = []
 
-    def __enter__(self) -> changing:
+    def __enter__(self) -> Self:
         self._lock.__enter__()
         try:
-            self.events = read(self._path, self._check)
+            self._load()
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
-        self._clock = self.events[-1]["clock"] if self.events else 0
         return self
+
+    def _load(self) -> None:
+        """Read what there is, under the lock."""
+        self.events = read(self._path, self._check)
+        self.clock = self.events[-1]["clock"] if self.events else 0
+
+    def _wrote(self, fd: int) -> None:
+        """The events are in the journal, open at `fd`, and the lock is still held."""
 
     def add(self, **fields: Any) -> Event:
         """The event of these fields, stamped and to be written at the end of the block."""
-        self._clock += 1
-        if self._clock > LAST_CLOCK:
+        self.clock += 1
+        if self.clock > LAST_CLOCK:
             fix = "a line there holds a forged clock: take it out"
             raise ColonyError("the logical clock has come to its end", where=self._path, fix=fix)
-        event = {"v": VERSION, "id": clock.new_id(), "clock": self._clock, "ts": clock.now(), "by": actor(), **fields}
+        event = {"v": VERSION, "id": clock.new_id(), "clock": self.clock, "ts": clock.now(), "by": actor(), **fields}
         why = _envelope(event) or self._check(event)
         if why is not None:
             raise AssertionError(f"an event that no reader would take: {why}: {event}")
@@ -108,6 +145,8 @@ class changing:
                 fix="keep large things in a file and name the file",
                 code=USAGE,
             )
+        if files.redacts():  # what is decided on and kept elsewhere is what the journal will hold
+            event = jsontext.loads(files.redacted(jsontext.dumps(event)))
         self.new.append(event)
         return event
 
@@ -122,6 +161,7 @@ class changing:
                     fd = jsonl.open_append(self._path)
                     created = os.fstat(fd).st_size == 0
                     jsonl.append_to(fd, self._path, self.new)
+                    self._wrote(fd)
             finally:
                 self._lock.__exit__(None, None, None)
             if fd >= 0:

@@ -6,8 +6,6 @@ A line is {v, id, ts, level, agent, message, run_id, step, attempt}, with `batch
 
 from __future__ import annotations
 
-import re
-
 from colony_lib.base import clock, jsonl, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.files import redacted
@@ -15,6 +13,7 @@ from colony_lib.store import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Mapping
     from typing import Any
 
@@ -80,6 +79,8 @@ def understand(text: str) -> dict[str, Any]:
             return found
     global _leading
     if _leading is None:
+        import re
+
         _leading = re.compile(_LEADING, re.IGNORECASE | re.ASCII)
     match = _leading.match(text[:200])
     if match and (match[2].isupper() or match[4] or (match[1] and match[3])):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from colony_lib.base.jsonl import Problem
 
 
-def _check(event: dict[str, Any]) -> str | None:
+def check(event: dict[str, Any]) -> str | None:
     if not isinstance(event.get("type"), str) or not event["type"]:
         return "its 'type' is not text"
     return None if isinstance(event.get("text"), str) else "its 'text' is not text"
@@ -29,13 +29,13 @@ def add(kind: str, text: str) -> dict[str, Any]:
     check_name(kind, "memory type")
     if not text.strip():
         raise ColonyError("there is nothing to remember: the text is empty", code=USAGE)
-    with journal.changing(paths.memory(), paths.lock("memory"), _check, "the memory") as log:
+    with journal.changing(paths.memory(), paths.lock("memory"), check, "the memory") as log:
         return _shown(log.add(type=kind, text=text))
 
 
 def everything(problems: list[Problem] | None = None) -> list[dict[str, Any]]:
     """All that is remembered, the oldest first."""
-    return [_shown(event) for event in journal.read(paths.memory(), _check, problems)]
+    return [_shown(event) for event in journal.read(paths.memory(), check, problems)]
 
 
 def search(words: str, *, kind: str | None = None, problems: list[Problem] | None = None) -> list[dict[str, Any]]:

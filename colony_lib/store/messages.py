@@ -16,7 +16,7 @@ ALL = "all"
 USER = "user"  # who types commands outside any step; agents can write to them too
 
 
-def _check(event: dict[str, Any]) -> str | None:
+def check(event: dict[str, Any]) -> str | None:
     wrong = [key for key in ("by", "to", "text") if not isinstance(event.get(key), str) or not event[key]]
     return f"its '{wrong[0]}' is not text" if wrong else None
 
@@ -44,14 +44,14 @@ def send(to: str, text: str, *, sender: str | None = None, message_id: str | Non
     more = {} if sender is None else {"by": sender}
     if message_id is not None:
         more["id"] = message_id
-    with journal.changing(paths.messages(), paths.lock("messages"), _check, "the messages") as log:
+    with journal.changing(paths.messages(), paths.lock("messages"), check, "the messages") as log:
         sent = next((event for event in log.events if event["id"] == message_id), None)
         return _shown(sent or log.add(to=to, text=text, **more))
 
 
 def everything(to: str | None = None, problems: list[Problem] | None = None) -> list[dict[str, Any]]:
     """The messages in the order they were sent; with `to`, those to that agent and those to all."""
-    events = journal.read(paths.messages(), _check, problems)
+    events = journal.read(paths.messages(), check, problems)
     return [_shown(event) for event in events if to is None or event["to"] in (to, ALL)]
 
 

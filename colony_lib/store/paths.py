@@ -91,6 +91,22 @@ def document(name: str) -> str:
     return inside("state", check_name(name.removesuffix(".json"), "document") + ".json")
 
 
+def lease(name: str) -> str:
+    """The lock file that a lease names: 'leases/ID', 'agents/ID' or 'runs/RUN/SLOT'. ColonyError for other names:
+    a lease may have come by a sync."""
+    kind, *rest = name.split("/")
+    if (kind, len(rest)) not in (("leases", 1), ("agents", 1), ("runs", 2)):
+        raise ColonyError(f"'{escape(name)}' is not the name of a lease")
+    if kind == "agents":
+        return lock(f"agents/{check_name(rest[0], 'agent')}")
+    *folders, name = (check_name(part, "lease") for part in rest)
+    return inside("locks", kind, *folders, name + ".lock")
+
+
+def leases_folder() -> str:
+    return inside("locks", "leases")
+
+
 def lineage_folder() -> str:
     return inside("lineage")
 
@@ -132,6 +148,10 @@ def metrics_folder() -> str:
     return inside("metrics")
 
 
+def replica() -> str:
+    return inside("locks", "replica.json")
+
+
 def run(run_id: str) -> str:
     return inside("runs", check_name(run_id, "run"))
 
@@ -147,6 +167,10 @@ def runs_folder() -> str:
 
 def state_folder() -> str:
     return inside("state")
+
+
+def task_index() -> str:
+    return inside("cache", "tasks.sqlite")
 
 
 def tasks() -> str:

@@ -79,7 +79,7 @@ class ReferenceRules:
         given = step.given.get("for_each")
         path = (*step.path, "for_each")
         if isinstance(given, str):
-            whole = references.PATTERN.fullmatch(given.strip())
+            whole = references.pattern().fullmatch(given.strip())
             found = self._text(step, path, given, batch=False)
             if not whole and found:
                 self.rules.add("for_each must be a list, or one reference to a list and nothing else", path)

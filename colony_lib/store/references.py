@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
-
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, nearest
 from colony_lib.base.jsontext import dumps
 from colony_lib.base.text import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping
     from typing import Any
 
 # Inside the braces no brace may stand, so that '{{{item}}}' is an object written around {{item}};
 # the two exceptions, {{"{{"}} and {{"}}"}}, are how the braces themselves are written.
-PATTERN = re.compile(r'\{\{\s*"(?:\{\{|\}\})"\s*\}\}|\{\{[^{}]*\}\}')
+_PATTERN = r'\{\{\s*"(?:\{\{|\}\})"\s*\}\}|\{\{[^{}]*\}\}'
+_pattern: re.Pattern[str] | None = None
 ROOTS = (
     "steps",
     "input",
@@ -30,10 +30,23 @@ ROOTS = (
 )
 # What an output may not be called: a reference by that name would mean something else.
 RESERVED = frozenset((*ROOTS, "and", "or", "not", "in", "true", "false", "null"))
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 ABSENT: Any = object()
 _MEMBERS = {"run": ("id",), "workflow": ("name",), "failure": ("step", "error")}
 _LITERAL = 'write {{"{{"}} for two braces that mean themselves'
+
+
+def pattern() -> re.Pattern[str]:
+    """What a reference looks like. Made when a text may hold one: a run without any never needs the package `re`."""
+    global _pattern
+    if _pattern is None:
+        import re
+
+        _pattern = re.compile(_PATTERN)
+    return _pattern
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and text.replace("-", "_").isidentifier() and text[0] != "-"
 
 
 class Reference:
@@ -114,7 +127,7 @@ def parse(text: str, start: int = 0, where: str | None = None) -> Reference:
     if inner in ('"{{"', '"}}"'):
         return Reference(text, start, "literal", inner[1:-1])
     parts = [part.strip() for part in inner.split(".")]
-    if not inner or "" in parts or not NAME.match(parts[0]):
+    if not inner or "" in parts or not _is_name(parts[0]):
         raise _bad(text, "is not a reference", where, f"{_known()}; {_LITERAL}")
     root, path = parts[0], parts[1:]
     if root == "steps":
@@ -148,7 +161,7 @@ def find(template: str, where: str | None = None, problems: list[ColonyError] | 
     if "{{" not in template:
         return found
     end = 0
-    for match in PATTERN.finditer(template):
+    for match in pattern().finditer(template):
         try:
             _check_closed(template, end, match.start(), where)
             end = match.end()
@@ -259,7 +272,7 @@ def text(
         return plain(template) if plain else template
     parts = []
     end = 0
-    for match in PATTERN.finditer(template):
+    for match in pattern().finditer(template):
         between = template[end : match.start()]
         parts.append(plain(between) if plain else between)
         shown = show(resolve(parse(match.group(), match.start()), scope))
@@ -275,7 +288,7 @@ def value(template: Any, scope: Scope) -> Any:
     if isinstance(template, str):
         if "{{" not in template:
             return template
-        whole = PATTERN.fullmatch(template.strip())
+        whole = pattern().fullmatch(template.strip())
         return resolve(parse(whole.group()), scope) if whole else text(template, scope)
     if isinstance(template, list):
         return [value(item, scope) for item in template]

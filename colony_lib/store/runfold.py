@@ -123,8 +123,8 @@ class Step:
                 return unit.reuse if key is None else f"batch {key} {unit.reuse}"
         if not said:
             return None
-        part = "" if len(said) in (1, self.batches) and self.status == "cached" else f" ({len(said)} of {self.batches} batches)"
-        return f"{said[0][1].reuse}{part}"
+        whole = not self.is_parallel or len(said) == self.batches
+        return said[0][1].reuse if whole else f"{said[0][1].reuse} ({len(said)} of {self.batches} batches)"
 
 
 class Run:

@@ -1,28 +1,28 @@
 """One attempt of a step that is a command: started, watched, ended in time, and recorded.
 
 The command's shell is a small wrapper that outlives all of us if it must. It inherits the attempt's lock (which so
-is held as long as the attempt lives, whoever else dies), and when it ends and finds that its supervisor is gone, it
-turns into `colony-run-step --finish`, which records what the supervisor would have recorded.
+is held as long as the attempt lives, whoever else dies). When the command has ended it tells its supervisor, and stays
+until that has recorded the end; when it finds that its supervisor is gone, it turns into `colony-run-step --finish`,
+which records what the supervisor would have recorded.
 
-The command's streams are files without a name, not pipes: a pipe would kill a command whose supervisor died, and a
-file with a name could keep a secret that was never redacted.
+The command's streams are files without a name, in memory where the system has such, and not pipes: a pipe would kill a
+command whose supervisor died, and a file with a name could keep a secret that was never redacted.
 """
 
 from __future__ import annotations
 
-import contextlib
+import _signal as signal  # type: ignore[import-not-found]  # what `signal` wraps; its enums alone would cost 5 ms
 import errno
+import fcntl
 import os
 import select
-import signal
 import sys
-import tempfile
 import time
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import escape, show_duration
-from colony_lib.store import env, paths, runs
+from colony_lib.store import env, leases, paths, runs
 from colony_lib.store.redact import Redactor
 from colony_lib.work import evidence, stream
 
@@ -36,48 +36,110 @@ if TYPE_CHECKING:
 INLINE = 32 * 1024  # bytes; a larger output is a file of its own beside the journal
 GRACE = 5.0  # seconds between TERM and KILL
 LOCK_FD = 9  # where the wrapper finds the attempt's lock
+TELL_FD = 8  # where it tells its supervisor the command's exit status
+HEAR_FD = 7  # where it hears that this has been recorded
 _AGAIN = 75  # the exit status by which a command asks for another attempt
 _LINE_LIMIT = 256 * 1024  # bytes
 
-# The wrapper tells its pid in the lock file; runs the command with the lock closed, so that what the command leaves
-# behind does not hold it; and looks whether its supervisor ($2) is still its parent when all is done.
-_HEAD = 'echo "$$" >&9; colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; '
-_END = (
-    "colony_status=$?; colony_now=$colony_parent; "
-    "if [ -r /proc/$$/stat ]; then read -r _ _ _ colony_now _ </proc/$$/stat; "
-    'else kill -0 "$colony_parent" 2>/dev/null || colony_now=1; fi; '
-    'if [ "$colony_now" != "$colony_parent" ]; then echo "$colony_status" >"$COLONY_OUTPUT.status"; '
-    'exec "$colony_python" "$colony_script" --finish "$colony_job" "$colony_status"; fi; exit $colony_status'
+# The wrapper tells its pid and the attempt's lease in the lock file, and runs the command with its own descriptors
+# closed, so that what the command leaves behind does not hold them. A shell that is ended by its command (`set -e`, a
+# mistake in the text) comes to the trap with them still closed: then it can only look whether its supervisor is there.
+_HEAD = (
+    f'echo "$$ ${{COLONY_LEASE##*#}}" >&{LOCK_FD}; '
+    "colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; "
 )
-_DIRECT = f"{_HEAD}trap '{_END}' EXIT; eval \"$colony_command\" 9>&-"
-# A command that sets a trap or replaces its shell would take ours away: it gets a shell of its own.
-_NESTED = f'{_HEAD}(eval "$colony_command") 9>&-; {_END}'
+_IS_THERE = '[ -e "/proc/$colony_parent/exe" ]' if os.path.exists("/proc/self/exe") else 'kill -0 "$colony_parent"'
+_END = (
+    f"colony_status=$?; if {{ :; }} 2>/dev/null >&{TELL_FD}; then "
+    f'trap "" PIPE; echo "$colony_status" 2>/dev/null >&{TELL_FD}; '
+    f"read -r colony_recorded <&{HEAR_FD} && exit $colony_status; "
+    f"elif {_IS_THERE} 2>/dev/null; then exit $colony_status; fi; "
+    'echo "$colony_status" >"$COLONY_OUTPUT.status"; '
+    'exec "$colony_python" "$colony_script" --finish "$colony_job" "$colony_status"'
+)
+_CLOSED = f"{LOCK_FD}>&- {TELL_FD}>&- {HEAR_FD}<&-"
+_DIRECT = f"{_HEAD}trap '{_END}' EXIT; eval \"$colony_command\" {_CLOSED}"
+# A command that ends or replaces its shell, or sets a trap, gets a shell of its own.
+_NESTED = f'{_HEAD}(eval "$colony_command") {_CLOSED}; {_END}'
 
 
 def wrapper(command: str) -> str:
-    return _NESTED if "trap" in command or "exec" in command else _DIRECT
+    return _NESTED if any(word in command for word in ("exit", "trap", "exec")) else _DIRECT
+
+
+class Workplace:
+    """What the attempts of one supervisor share: the slot whose held lock says that an attempt is alive, a folder for
+    what commands write to $COLONY_OUTPUT, the pipes from and to their wrappers, and what is the same for each."""
+
+    __slots__ = (
+        "_folder", "_redactors", "confirming", "environment", "hearing", "lock", "scratch", "script", "slot", "telling",
+        "told",
+    )  # fmt: skip
+
+    def __init__(self, slot: str, lock: int, scratch: str) -> None:
+        self.slot = slot
+        self.lock = lock  # descriptor of the held lock
+        self.scratch = scratch
+        self.environment = env.environ()
+        self.script = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "colony-run-step")
+        self.told, self.telling = os.pipe2(os.O_CLOEXEC)
+        self.hearing, self.confirming = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.told, False)
+        self._folder = ""  # the working directory that we are in
+        self._redactors: dict[str, Redactor] = {}
+
+    def redactor(self, secrets: Record) -> Redactor:
+        key = jsontext.dumps(secrets)
+        if key not in self._redactors:
+            self._redactors[key] = Redactor(secrets)
+        return self._redactors[key]
+
+    def go_to(self, folder: str) -> None:
+        if folder != self._folder:
+            os.chdir(folder)
+            self._folder = folder
+
+    def status(self) -> int | None:
+        """The exit status that a wrapper has told; None when it has told none."""
+        try:
+            said = os.read(self.told, 64).split()
+        except BlockingIOError:
+            return None
+        return int(said[-1]) if said and said[-1].isdigit() else None
+
+    def confirm(self) -> None:
+        """Tell the wrapper that its command's end is recorded: it can go."""
+        os.write(self.confirming, b"\n")
+
+    def forget(self) -> None:
+        """Take back what a wrapper that was killed had told, or had not yet heard."""
+        self.status()
+        if select.select([self.hearing], [], [], 0)[0]:
+            os.read(self.hearing, 64)
 
 
 class Attempt:
     """One attempt of a job, from start to record.
 
     A job is {step, batch, attempt, agent, command, env, context, folder, timeout_seconds, expect, output_schema,
-    secrets, started}; `slot` the name and `lock` the descriptor of the held lock that says the attempt is alive.
+    secrets, started}.
     """
 
-    def __init__(self, run: runs.Run, journal: runs.Journal, job: Record, slot: str, lock: int, scratch: str) -> None:
+    def __init__(self, run: runs.Run, journal: runs.Journal, job: Record, place: Workplace) -> None:
         self.run = run
         self.journal = journal
         self.job = job
-        self.slot = slot
-        self.lock = lock
-        self.redactor = Redactor(job.get("secrets") or {})
-        self.scratch = os.path.join(scratch, f"{job['step']}.{job['batch']}.{job['attempt']}.output")
+        self.place = place
+        self.redactor = place.redactor(job.get("secrets") or {})
+        self.scratch = os.path.join(place.scratch, f"{job['step']}.{job['batch']}.{job['attempt']}.output")
         self.out = self.err = self.source = -1
         self.pid = 0
         self.ended_by: str | None = None  # 'timeout', 'cancel' or 'stop': who ended it, if we did
         self._told = 0  # bytes of standard error that have been logged
+        self.code: int | None = None  # the command's exit status, when its wrapper has told it
         self.wait_status = 0
+        self._reaped = False
+        self._watch = -1  # the wrapper's pidfd
         self.began = time.monotonic()
         self.began_ns = time.time_ns()
 
@@ -90,40 +152,43 @@ class Attempt:
     def start(self) -> None:
         """Record that the attempt begins, then start its command."""
         job = self.job
-        fields = {"slot": self.slot, "pid": os.getpid(), "scratch": self.scratch}
+        fields = {"slot": self.place.slot, "pid": os.getpid(), "scratch": self.scratch}
         started = runs.record("attempt_started", **self.identity(), **fields)
         job["began_ns"] = self.began_ns
         job["started"] = started["ts"]
+        job["lease"] = started["id"]
         self.journal.append(started)
         if not job.get("idempotent", True):
             self.journal.sync()  # after a power cut it must be known that this began
-        self.out, self.err = _nameless(self.run.folder), _nameless(self.run.folder)
-        self.source = _nameless(self.run.folder)
+        self.out, self.err, self.source = _nameless(), _nameless(), _nameless()
         files.write_all(self.source, jsontext.dumps(job["context"]).encode())
         os.lseek(self.source, 0, os.SEEK_SET)
         self._spawn()
 
     def _spawn(self) -> None:
-        job = self.job
+        job, place = self.job, self.place
         command = job["command"]
         left = {key: job.get(key) for key in ("agent", "expect", "output_schema", "began_ns", "started", "folder")}
-        finish = jsontext.dumps({"run": self.run.run_id, "slot": self.slot, **self.identity(), **left})
-        script = os.path.join(_bin_folder(), "colony-run-step")
-        words = ["sh", "-c", wrapper(command), "sh", command, str(os.getpid()), sys.executable, script, finish]
+        finish = jsontext.dumps({"run": self.run.run_id, "slot": place.slot, **self.identity(), **left})
+        words = ["sh", "-c", wrapper(command), "sh", command, str(os.getpid()), sys.executable, place.script, finish]
         environment = {
-            **env.environ(),
+            **place.environment,
             **job["env"],
             "COLONY_OUTPUT": self.scratch,
             "COLONY_ATTEMPT": str(job["attempt"]),
+            "COLONY_LEASE": leases.spell(f"runs/{self.run.run_id}/{place.slot}", job["lease"]),
         }
-        os.ftruncate(self.lock, 0)
-        os.lseek(self.lock, 0, os.SEEK_SET)
-        os.chdir(job["folder"])
+        os.ftruncate(place.lock, 0)
+        os.lseek(place.lock, 0, os.SEEK_SET)
+        place.go_to(job["folder"])
+        place.forget()
         actions = [
             (os.POSIX_SPAWN_DUP2, self.source, 0),
             (os.POSIX_SPAWN_DUP2, self.out, 1),
             (os.POSIX_SPAWN_DUP2, self.err, 2),
-            (os.POSIX_SPAWN_DUP2, self.lock, LOCK_FD),
+            (os.POSIX_SPAWN_DUP2, place.lock, LOCK_FD),
+            (os.POSIX_SPAWN_DUP2, place.telling, TELL_FD),
+            (os.POSIX_SPAWN_DUP2, place.hearing, HEAR_FD),
         ]
         try:
             self.pid = os.posix_spawn(
@@ -150,6 +215,7 @@ class Attempt:
         limit = self.job.get("timeout_seconds")
         deadline = None if limit is None else self.began + limit
         pause = 0.05
+        self._watch = _watch(self.pid)
         while not self._ended(pause, deadline):
             self.tell(log)
             pause = min(pause * 1.5, 0.2)
@@ -166,25 +232,26 @@ class Attempt:
         """Whether the command has ended, waiting for that at most `pause` seconds and not past the deadline."""
         if deadline is not None:
             pause = min(pause, max(deadline - time.monotonic(), 0))
-        watch = _watch(self.pid)
-        if watch is None:  # no pidfd on this system
-            until = time.monotonic() + pause
-            while not self._reap():
-                if time.monotonic() >= until:
-                    return False
-                time.sleep(0.002)
-            return True
-        try:
-            ready, _, _ = select.select([watch], [], [], pause)
-        finally:
-            os.close(watch)
-        return bool(ready) and self._reap()
+        if self._watch >= 0:
+            ready, _, _ = select.select([self._watch, self.place.told], [], [], pause)
+            return bool(ready) and self._has_ended()
+        until = time.monotonic() + pause  # no pidfd on this system
+        while not self._has_ended():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def _has_ended(self) -> bool:
+        self.code = self.place.status()
+        return self.code is not None or self._reap()
 
     def _reap(self) -> bool:
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid:
-            self.wait_status = status
-        return bool(pid)
+        """Whether the wrapper is gone."""
+        if not self._reaped:
+            pid, self.wait_status = os.waitpid(self.pid, os.WNOHANG)
+            self._reaped = bool(pid)
+        return self._reaped
 
     def tell(self, log: Callable[[str, list[str]], None], last: bool = False) -> None:
         """Hand on the whole lines of standard error that are new, redacted."""
@@ -220,15 +287,30 @@ class Attempt:
     # -- finish
 
     def finish(self) -> Record:
-        """The attempt's last record, appended to the journal: its status, error and output."""
-        if os.WIFSIGNALED(self.wait_status):
+        """The attempt's last record, appended to the journal: its status, error and output. Then the wrapper goes."""
+        if self.code is not None:
+            code = self.code
+        elif os.WIFSIGNALED(self.wait_status):
             code = 128 + os.WTERMSIG(self.wait_status)
         else:
             code = os.WEXITSTATUS(self.wait_status)
-        return finish(self, code)
+        ended = finish(self, code)
+        if not self._reaped:
+            self.place.confirm()
+            self._see_off()
+        return ended
+
+    def _see_off(self) -> None:
+        """Wait for the wrapper, which has nothing left to do."""
+        if self._watch >= 0:
+            select.select([self._watch], [], [], GRACE)
+        if not self._reap():
+            os.kill(self.pid, signal.SIGKILL)  # it is stopped, or there is no pidfd to wait for
+            os.waitpid(self.pid, 0)
+            self._reaped = True
 
     def close(self) -> None:
-        for fd in (self.out, self.err, self.source):
+        for fd in (self.out, self.err, self.source, self._watch):
             if fd >= 0:
                 os.close(fd)
         for path in (self.scratch, self.scratch + ".status"):
@@ -242,7 +324,7 @@ _DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE
 def finish(attempt: Attempt, code: int) -> Record:
     """Read what the command left, decide what the attempt came to, keep it, record it."""
     job = attempt.job
-    error: str | None = _last_line(attempt, code)
+    error: str | None = None
     status = "completed"
     output: Any = None
     if attempt.ended_by == "timeout":
@@ -251,10 +333,8 @@ def finish(attempt: Attempt, code: int) -> Record:
         status, error = "cancelled", "cancelled"
     elif attempt.ended_by == "stop":
         status, error = "interrupted", "interrupted"
-    elif code == _AGAIN:
-        status = "busy"
     elif code != 0:
-        status = "failed"
+        status, error = "busy" if code == _AGAIN else "failed", _last_line(attempt, code)
     kept: Record = {}
     folder = os.path.join(attempt.run.folder, attempt_folder(job))
     try:
@@ -268,7 +348,7 @@ def finish(attempt: Attempt, code: int) -> Record:
         if status == "completed" and job.get("inputs") is not None:  # a step with `cache`
             from colony_lib.work import reuse
 
-            kept |= reuse.left(job, attempt.source)
+            kept |= reuse.left(attempt.run.step(job["step"]).definition, job, attempt.source)
     except ColonyError as problem:
         status, error = "failed", str(problem)
     fields = {"started": job["started"], "status": status, "exit_code": code}
@@ -294,6 +374,8 @@ def _output(attempt: Attempt) -> Any:
     if not data:
         data = _all(attempt.out)
     data = attempt.redactor.data(data)
+    if not data:
+        return ""
     try:
         return jsontext.loads(data)
     except ColonyError:
@@ -322,9 +404,18 @@ def _last_line(attempt: Attempt, code: int) -> str:
     tail = os.pread(attempt.err, 4096, max(0, size - 4096))
     lines = attempt.redactor.data(tail).decode("utf-8", "replace").rstrip().rsplit("\n", 1)
     said = f": {escape(lines[-1].strip())[:400]}" if lines[-1].strip() else ""
-    if code > 128 and code - 128 in set(signal.Signals):
-        return f"ended by {signal.Signals(code - 128).name}{said}"
+    name = _signal_name(code - 128)
+    if name:
+        return f"ended by {name}{said}"
     return f"exit status {code}{said}"
+
+
+def _signal_name(number: int) -> str | None:
+    if number <= 0:
+        return None
+    import signal
+
+    return signal.Signals(number).name if number in set(signal.Signals) else None
 
 
 def _all(fd: int) -> bytes:
@@ -340,26 +431,26 @@ def _all(fd: int) -> bytes:
     return b"".join(parts)
 
 
-def _nameless(folder: str) -> int:
-    """A new file that has no name: it is gone with the last process that has it open."""
+def _nameless() -> int:
+    """A new file that has no name: it is gone with the last process that has it open. In memory, where one costs a
+    tenth of what it does on a disk, and where what it holds comes to be anyway when it is read."""
     try:
-        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = os.memfd_create("colony")
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        return fd
     except (OSError, AttributeError):
+        import tempfile
+
         fd, name = tempfile.mkstemp(prefix="colony-")
         os.unlink(name)
         return fd
 
 
-def _watch(pid: int) -> int | None:
+def _watch(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):
-        return None
-
-
-def _bin_folder() -> str:
-    """The folder of the executable that runs now, where its neighbours are too."""
-    return os.path.dirname(os.path.realpath(sys.argv[0]))
+        return -1
 
 
 def end_group(pid: int, gone: Callable[[], bool], grace: float = GRACE) -> None:
@@ -404,10 +495,12 @@ def finish_orphan(words: str, code: int) -> int:
     run = runs.load(job["run"])
     lock = paths.run_lock(job["run"], job["slot"])
     # After `exit` in the command the wrapper's own descriptor of the lock is gone, otherwise it is still held by it.
-    with contextlib.nullcontext() if _is_open_as(LOCK_FD, lock) else locks.held(lock, what="the attempt"):
+    from contextlib import nullcontext
+
+    with nullcontext() if _is_open_as(LOCK_FD, lock) else locks.held(lock, what="the attempt"):
         job["secrets"] = env.secret_values()
         journal = runs.Journal(job["run"])
-        attempt = Attempt(run, journal, job, job["slot"], -1, "")
+        attempt = Attempt(run, journal, job, Workplace(job["slot"], -1, ""))
         attempt.scratch = env.get("COLONY_OUTPUT") or ""
         attempt.source, attempt.out, attempt.err = os.dup(0), os.dup(1), os.dup(2)
         unit = run.step(job["step"]).unit(job["batch"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import random
-from collections import deque
+import os
+from _collections import deque  # type: ignore[import-not-found]  # what `collections` has, without the rest of it, which costs 3 ms
 
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import condition, references, runs
+from colony_lib.store import references, runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class Schedule:
 
     def _skip_reason(self, definition: Record) -> str | None:
         if definition.get("when"):
+            from colony_lib.store import condition
+
             if condition.holds(definition["when"], self.scope(definition)):
                 return None
             return f"when: {definition['when']} is false"
@@ -247,4 +249,4 @@ def delay(retry: Record, unit: runs.Unit) -> float:
     number = max(unit.used, 1) if unit.used else unit.attempts
     factor = {"fixed": 1.0, "linear": float(number), "exponential": 2.0 ** min(number - 1, 30)}[retry["backoff"]]
     longest: float = min(retry["delay_seconds"] * factor, retry["max_delay_seconds"])
-    return longest * random.uniform(0.5, 1.0)
+    return longest * (0.5 + int.from_bytes(os.urandom(4), "big") / (1 << 33))

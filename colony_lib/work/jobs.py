@@ -6,7 +6,7 @@ import os
 import sys
 
 from colony_lib.base.errors import USAGE, ColonyError
-from colony_lib.store import config, env, paths, references, runs, shellwords
+from colony_lib.store import config, env, paths, references, runs
 from colony_lib.work.engine import Schedule
 
 TYPE_CHECKING = False
@@ -44,7 +44,11 @@ class Jobs:
         step = self.run.step(name)
         definition = step.definition
         scope = self.schedule.scope(definition, batch, failure)
-        text, values = shellwords.command(definition["run"], scope)
+        text, values = definition["run"], dict[str, str]()
+        if "{{" in text:
+            from colony_lib.store import shellwords
+
+            text, values = shellwords.command(text, scope)
         environment, secrets = self._environment(definition.get("agent"))
         environment = {**environment, **values}
         unit = step.unit(batch)

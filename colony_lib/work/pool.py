@@ -3,19 +3,16 @@ attempt at a time, and each able to finish what it does after the engine has die
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps; its enums alone would cost 5 ms
 import os
 import select
-import shutil
-import signal
-import socket as sockets
 import sys
-import tempfile
 
-from colony_lib.base import jsontext, locks
+from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import paths, runs
+from colony_lib.store import env, paths, runs
 from colony_lib.work import stream
-from colony_lib.work.command import Attempt
+from colony_lib.work.command import Attempt, Workplace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,44 +20,44 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
+_PIECE = 1 << 20  # bytes
+
 
 class Worker:
-    """The engine's end of one worker process."""
+    """The engine's end of one worker process: a pipe to it, and one (`fd`) from it."""
 
-    __slots__ = ("_buffer", "job", "pid", "slot", "socket")
+    __slots__ = ("_buffer", "_to", "fd", "job", "pid", "slot")
 
     def __init__(self, run: runs.Run) -> None:
         self.slot, lock = take_slot(run.run_id)
-        ours, theirs = sockets.socketpair()
-        self.socket: sockets.socket = ours
+        jobs, self._to = os.pipe2(os.O_CLOEXEC)
+        self.fd, answers = os.pipe2(os.O_CLOEXEC)
         self._buffer = b""
         self.job: Record | None = None
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _serve(run, theirs, self.slot, lock)
-        theirs.close()
+            _serve(run, jobs, answers, self.slot, lock)
+        os.close(jobs)
+        os.close(answers)
         os.close(lock)  # the worker holds it; with our copy it would look alive after its death
 
     def send(self, job: Record) -> None:
         """Give it a job; BrokenPipeError when it has died."""
         self.job = job
-        self.socket.sendall(jsontext.dumps(job).encode() + b"\n")
+        files.write_all(self._to, jsontext.dumps(job).encode() + b"\n")
 
     def tell_stop(self) -> None:
         """Ask it to end what it does."""
         try:
-            self.socket.sendall(b"stop\n")
+            files.write_all(self._to, b"stop\n")
         except OSError:
             return  # it has died: there is nothing left to stop
 
     def receive(self) -> list[Record] | None:
         """The records that have come; None when the worker has died."""
-        try:
-            data = self.socket.recv(1 << 20)
-        except ConnectionError:
-            data = b""
+        data = os.read(self.fd, _PIECE)
         if not data:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
@@ -68,7 +65,8 @@ class Worker:
 
     def close(self) -> None:
         """Let the worker go; it ends when it has nothing to do."""
-        self.socket.close()
+        os.close(self._to)
+        os.close(self.fd)
         os.waitpid(self.pid, 0)
 
 
@@ -83,16 +81,12 @@ def take_slot(run_id: str) -> tuple[str, int]:
         number += 1
 
 
-def new_scratch() -> str:
-    """A private folder outside the colony for what commands write to $COLONY_OUTPUT before it is redacted."""
-    return tempfile.mkdtemp(prefix="colony-")
-
-
 class _Inbox:
-    """The worker's end of the socket: jobs, the word 'stop', and the engine's death."""
+    """The worker's end of the pipes: jobs, the word 'stop', and the engine's death."""
 
-    def __init__(self, end: sockets.socket, cancel: str) -> None:
-        self._socket = end
+    def __init__(self, jobs: int, answers: int, cancel: str) -> None:
+        self._jobs = jobs
+        self._answers = answers
         self._buffer = b""
         self._lines: list[bytes] = []
         self._cancel = cancel
@@ -101,12 +95,9 @@ class _Inbox:
     def _read(self, seconds: float | None) -> None:
         if self.orphaned:
             return
-        ready, _, _ = select.select([self._socket], [], [], seconds)
+        ready, _, _ = select.select([self._jobs], [], [], seconds)
         if ready:
-            try:
-                data = self._socket.recv(1 << 20)
-            except ConnectionError:
-                data = b""
+            data = os.read(self._jobs, _PIECE)
             self.orphaned = not data
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             self._lines += lines
@@ -135,40 +126,51 @@ class _Inbox:
         """Tell the engine; when it is gone, make durable ourselves what it would have made durable."""
         if not self.orphaned:
             try:
-                self._socket.sendall(jsontext.dumps(record).encode() + b"\n")
+                files.write_all(self._answers, jsontext.dumps(record).encode() + b"\n")
                 return
             except OSError:
                 self.orphaned = True
         journal.sync()
 
 
-def _serve(run: runs.Run, end: sockets.socket, slot: str, lock: int) -> NoReturn:
+def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoReturn:
     """The worker's whole life."""
     status = 1
     scratch = ""
     try:
         os.setsid()
-        signal.set_wakeup_fd(-1)
-        _close_all_but(end.fileno(), lock)
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL if number != signal.SIGPIPE else signal.SIG_IGN)
+        _signal.set_wakeup_fd(-1)
+        _close_all_but(jobs, answers, lock)
+        for number in (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE):
+            _signal.signal(number, _signal.SIG_IGN)
+        for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD):
+            _signal.signal(number, _signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):  # whoever reads the engine's output must not have to wait for us
             os.dup2(null, fd)
-        scratch = new_scratch()
+        scratch = files.private_folder(env.get("TMPDIR") or "/tmp", "colony-")
+        place = Workplace(slot, lock, scratch)
         journal = runs.Journal(run.run_id)
-        inbox = _Inbox(end, runs.cancel_file(run.run_id))
+        inbox = _Inbox(jobs, answers, runs.cancel_file(run.run_id))
         while (job := inbox.next_job()) is not None:
-            inbox.answer(do(run, journal, job, slot, lock, scratch, inbox.asked), journal)
+            inbox.answer(do(run, journal, job, place, inbox.asked), journal)
         status = 0
     except BaseException as error:
         stream.worker_failed(run.run_id, error)
     finally:
         if scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _remove(scratch)
         os._exit(status)
+
+
+def _remove(scratch: str) -> None:
+    """Remove the folder, in which there is nothing unless a command made more of $COLONY_OUTPUT than a file."""
+    try:
+        os.rmdir(scratch)
+    except OSError:
+        import shutil
+
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _close_all_but(*kept: int) -> None:
@@ -179,9 +181,9 @@ def _close_all_but(*kept: int) -> None:
             os.closerange(fd, fd + 1)  # does not mind that the listing's own is closed already
 
 
-def do(run: runs.Run, journal: runs.Journal, job: Record, slot: str, lock: int, scratch: str, asked: Any) -> Record:
+def do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, asked: Any) -> Record:
     """Do one attempt and return its last record; the path that the engine and `colony-run-step` share."""
-    attempt = Attempt(run, journal, job, slot, lock, scratch)
+    attempt = Attempt(run, journal, job, place)
     try:
         try:
             attempt.start()

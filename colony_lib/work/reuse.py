@@ -348,11 +348,13 @@ def differences(was: Record, now: Record, read: bool, since: str = "") -> list[s
 # -- when an attempt has succeeded
 
 
-def left(job: Record, source: int) -> Record:
+def left(definition: Record, job: Record, source: int) -> Record:
     """What a successful attempt's last record says for those who may reuse its output: digests of the files that the
     step expects, whether the command read its standard input (open at `source`), and an input that is not any more
     what it was before the attempt, which so does not tell what the output was made of."""
-    found: Record = {"read": _was_read(source)}
+    # Where the file at descriptor 0 is opened by a name of its own, reading it does not move the place in ours.
+    by_name = any(name in (definition.get("run") or "") for name in ("/dev/stdin", "/dev/fd/0", "/proc/self/fd"))
+    found: Record = {"read": by_name or _was_read(source)}
     digests = Digests()
     expected = {name for pattern in job.get("expect") or [] for name in evidence.named(pattern, job["folder"])}
     seen: dict[str, str] = {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # what `signal` wraps; its enums alone would cost 5 ms
 import os
 import select
-import signal
 import time
 
 from colony_lib.base import clock, locks
@@ -213,8 +213,8 @@ class Runner:
     def _new_worker(self) -> Worker:
         worker = Worker(self.run)
         self.workers.append(worker)
-        self._by_fd[worker.socket.fileno()] = worker
-        self._poll.register(worker.socket, select.POLLIN)
+        self._by_fd[worker.fd] = worker
+        self._poll.register(worker.fd, select.POLLIN)
         return worker
 
     # -- hearing
@@ -231,8 +231,8 @@ class Runner:
 
     def _lost(self, worker: Worker) -> None:
         """A worker has died; its command may live on, and is then waited for like any orphan."""
-        self._poll.unregister(worker.socket)
-        del self._by_fd[worker.socket.fileno()]
+        self._poll.unregister(worker.fd)
+        del self._by_fd[worker.fd]
         self.workers.remove(worker)
         worker.close()
         if worker.job is not None:

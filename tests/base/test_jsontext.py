@@ -59,6 +59,20 @@ def test_where_the_c_functions_are_not_to_be_had_the_package_does_it(monkeypatch
     import sys
 
     monkeypatch.setitem(sys.modules, "_json", None)
-    decode, encode = jsontext._coders()
-    assert decode is jsontext._by_package
+    decode, encode, scan = jsontext._coders()
+    assert decode is jsontext._by_package and scan is None
     assert encode({"é": [1.5, None]}) == '{"é":[1.5,null]}' and decode(' {"a": 1e3} ') == {"a": 1000.0}
+
+
+def test_a_block_of_lines_is_taken_apart_at_once_exactly_where_each_line_is_json() -> None:
+    assert jsontext.loads_lines(b'{"a":1}\n[2]\n"x"\n') == [{"a": 1}, [2], "x"]
+    chance = random.Random(7)
+    pieces = [b'{"a":', b"1}", b"\n", b"\n", b"[1,\n2]", b'"\\ud800"', b"\xff", b"\xef\xbb\xbf", b" ", b"\r", b"NaN", b"1e999", b'{"b":[{}]}\n', b'"x\n"', b"7"]
+    whole = 0
+    for _ in range(3000):
+        block = b"".join(chance.choice(pieces) for _ in range(chance.randrange(1, 7))).rstrip(b"\n") + b"\n"
+        found = jsontext.loads_lines(block)
+        if found is not None:
+            whole += 1
+            assert found == [jsontext.loads(line) for line in block[:-1].split(b"\n")]
+    assert whole > 30

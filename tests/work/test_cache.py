@@ -115,11 +115,12 @@ def test_references_count_by_their_values(colony: Colony) -> None:
     assert len(ledger(colony)) == 3
 
 
-def test_a_command_that_reads_its_standard_input_is_done_again_when_that_changes(colony: Colony) -> None:
+@pytest.mark.parametrize("source", ["", " /dev/stdin", " - < /proc/self/fd/0"])
+def test_a_command_that_reads_its_standard_input_is_done_again_when_that_changes(colony: Colony, source: str) -> None:
     colony.workflow(
         "w",
         "steps:\n  - {name: x, run: cat x}\n"
-        "  - {name: a, depends_on: [x], cache: {}, run: 'echo a >> ledger; jq .steps.x.output.n'}\n"
+        f"  - {{name: a, depends_on: [x], cache: {{}}, run: 'echo a >> ledger; cat{source} | jq .steps.x.output.n'}}\n"
         "  - {name: b, depends_on: [x], cache: {}, run: 'echo b >> ledger; echo 1'}\n",
     )
     colony.write("x", '{"n": 1}')

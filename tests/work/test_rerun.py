@@ -107,6 +107,8 @@ steps:
     assert done and "6" in ledger(colony) and "p2" in ledger(colony)
     assert outputs(colony)["sum"] == "[50,60,70] [0,1,2]"
     assert statuses(colony)["list"] == "cached" and statuses(colony)["each"] == "completed"
+    why = next(step["why"] for step in status(colony)["steps"] if step["name"] == "each")
+    assert why == f"taken from {run} ({sum(name == 'each' for name, _ in done)} of 3 batches)"
 
 
 def test_a_step_that_failed_and_was_passed_over_is_done_with_what_used_it(colony: Colony) -> None:
