@@ -49,8 +49,11 @@ def due(workflow: str | None, keep_days: int | None, keep_runs: int | None) -> l
 
 
 def _age(summary: Record) -> float:
-    moments = [summary[key] for key in ("started", "ended") if summary[key]]
-    return clock.epoch() - max(map(clock.seconds, moments))
+    """Seconds since it ended or started; 0 where that cannot be read."""
+    try:
+        return clock.epoch() - max(clock.seconds(summary[key]) for key in ("started", "ended") if summary[key])
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def size(folder: str) -> int:

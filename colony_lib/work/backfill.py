@@ -230,7 +230,7 @@ class Backfill:
         self._signalled = self._signalled or number
         self._stop = "interrupted"
         for process in self._active.values():
-            os.kill(process.pid, number)  # not reaped yet, so the number is still its own
+            os.kill(process.pid, number)  # it is not reaped yet, so the number is still its own
 
     def _settle(self) -> None:
         """Say what is known already, so that it does not depend on how far we get."""
@@ -363,12 +363,12 @@ class Backfill:
         process = next((self._active[pipe] for pipe, _ in poll.poll() if not self._active[pipe].hear()), None)
         if process is None:
             return
+        del self._active[process.pipe]  # from here on no signal is passed on to it: it is at its end
         status = os.waitpid(process.pid, 0)[1]
-        del self._active[process.pipe]
         os.close(process.pipe)
         day = process.day
         if day.run_id is None or day.error is not None:
-            self._not_begun(process, os.waitstatus_to_exitcode(status))
+            self._not_done(process, os.waitstatus_to_exitcode(status))
             return
         run = runs.load(day.run_id)
         summary = run.summary()
@@ -379,8 +379,8 @@ class Backfill:
         if day.status in ("failed", "cancelled"):
             self._failed(day)
 
-    def _not_begun(self, process: _Process, code: int) -> None:
-        """The day's process has ended before it could run the day's run, or make it."""
+    def _not_done(self, process: _Process, code: int) -> None:
+        """The day's process has ended before it made the day's run, or could not run it to an end."""
         day = process.day
         if process.no_place and self._active and not self._stop:
             # A run of somebody else's has taken a place: go on with those that are left, and do this day later.

@@ -16,7 +16,8 @@ import re
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import paths, references, runs, successes
-from colony_lib.store.digests import Digests, stamp
+from colony_lib.store.digests import Digests
+from colony_lib.store.digests import stamp as stamp_of
 from colony_lib.store.successes import digest, ordered
 from colony_lib.work import evidence
 
@@ -70,10 +71,11 @@ class Reuse:
         scope = self.schedule.scope(step.definition, batch)
         try:
             found, unmatched = inputs(step.definition, scope)
-            job["inputs"] = {shown: list(self._of(path)) for shown, path in found.items()}
-        except (ColonyError, FileNotFoundError) as error:
-            what = error.what if isinstance(error, ColonyError) else f"'{error.filename}' went away"
+            read = {shown: self._digests.of(path) for shown, path in found.items()}
+        except (ColonyError, OSError) as error:
+            what = error.what if isinstance(error, ColonyError) else f"{error.strerror} '{error.filename}'"
             return runs.record("step_keyed", step=name, batch=batch, why=f"not cached: {what}")
+        job["inputs"] = {shown: [found, *stamp] for shown, (found, stamp) in read.items()}
         key = self._key(step.definition, scope, job)
         hint = f"; no file matches '{unmatched[0]}'" if unmatched else ""
         why = self._forbidden(name)
@@ -93,12 +95,6 @@ class Reuse:
 
     # -- the key
 
-    def _of(self, path: str) -> Iterator[Any]:
-        """The file's digest, then its stamp."""
-        found, at = self._digests.of(path)
-        yield found
-        yield from at
-
     def _key(self, definition: Record, scope: references.Scope, job: Record) -> Record:
         expect = (definition.get("expect") or {}).get("files") or []
         context = {name: value for name, value in job["context"].items() if name != "run"}
@@ -112,7 +108,7 @@ class Reuse:
             "output_schema": digest(ordered(definition.get("output_schema"))),
             "expect": digest(expect),
             "references": {text: digest(_value(text, scope)) for text in _referred(definition)},
-            "inputs": {shown: read[0] for shown, read in job["inputs"].items()},
+            "inputs": {shown: seen[0] for shown, seen in job["inputs"].items()},
             "context": digest(context),
         }
 
@@ -161,9 +157,9 @@ class Reuse:
         found = self._at(self._successes.latest(successes.same_work(step, batch)))
         if found is None:
             return None, _NONE
-        run, unit = found
+        unit = found[1]
         if unit.changed is not None:
-            return None, f"{unit.changed} was changed while {run.run_id} did it"
+            return None, f"{unit.changed} was changed while {_made_by(found)} did it"
         differ = differences(self._key_of(found), key, unit.read, since=_made_by(found))
         if not differ:
             return None, _NONE
@@ -197,7 +193,7 @@ class Reuse:
                 now = _left(os.path.join(folder, name), self._digests)
             except FileNotFoundError:
                 return f"{name}, which it expects, is gone"
-            except ColonyError:
+            except (OSError, ColonyError):
                 now = None
             if now != was:
                 return f"{name}, which it expects, has changed"
@@ -314,7 +310,7 @@ def _files_of(root: str, name: str, named: bool) -> Iterator[str]:
         yield os.path.normpath(name)
     elif named:
         for folder, inner, names in os.walk(path):
-            if folder == os.path.join(root, "") or os.path.samefile(folder, root):
+            if os.path.samefile(folder, root):
                 inner[:] = [each for each in inner if each != ".colony"]  # what runs leave there is no input of theirs
             for each in names:
                 if os.path.isfile(os.path.join(folder, each)):
@@ -362,7 +358,7 @@ def left(definition: Record, job: Record, source: int) -> Record:
         name = os.path.relpath(path, job["folder"])
         try:
             seen[name] = _left(path, digests)
-        except (FileNotFoundError, ColonyError):  # gone since its look was checked
+        except (OSError, ColonyError):  # gone since it was looked at
             found["changed"] = name
     if seen:
         found["files"] = seen
@@ -387,6 +383,6 @@ def _left(path: str, digests: Digests) -> str:
 def _has_changed(path: str, was: list[Any], digests: Digests) -> bool:
     """`was`: the digest and, where it is known, the stamp."""
     try:
-        return stamp(path) != was[1:] and digests.of(path)[0] != was[0]
-    except (FileNotFoundError, ColonyError):
+        return stamp_of(path) != was[1:] and digests.of(path)[0] != was[0]
+    except (OSError, ColonyError):
         return True

@@ -259,6 +259,12 @@ LINES = [
     line("a wait that is not a time", "broadcast", "x", "--lock-timeout", "soon", says="soon"),
     line("a limit below nothing", "workflow", "history", "--limit", "-1", says="-1"),
     line("a run without a workflow", "run-step", "latest", "x", code=1, says="run"),
+    line("a run to do again whose name is a path", "workflow", "rerun", "../../runs", code=1, says="unknown run"),
+    line("a workflow to backfill whose name is a path", "workflow", "backfill", "../x", "--from", DAY, "--to", DAY, code=1, says="there is no file '../x'"),
+    line("a backfill of ten thousand years", "workflow", "backfill", "w", "--from", "0001-01-01", "--to", "9999-12-31", says="at most 3,660"),
+    line("a budget that is code", "workflow", "backfill", "w", "--from", DAY, "--to", DAY, "--budget", "usd=$(touch pwned)", says="dollars"),
+    line("runs to remove of a workflow whose name is a path", "workflow", "prune", "../x", "--keep-days", "1", code=1, says="unknown workflow"),
+    line("more days to keep than there are numbers", "workflow", "prune", "--keep-days", "9" * 5000, says="whole number"),
     line("more times than there are", "cron", "next", "-n", "1" * 50, says="1"),
 ]
 
