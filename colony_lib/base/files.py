@@ -248,6 +248,8 @@ def share(source: str, path: str) -> None:
     try:
         os.link(source, made)
         os.rename(made, path)
+        if os.path.lexists(made):  # between two names of one file a rename does nothing
+            os.unlink(made)
     except FileNotFoundError:
         raise
     except OSError:  # another file system, or one without links

@@ -97,7 +97,9 @@ class Reuse:
 
     def _key(self, definition: Record, scope: references.Scope, job: Record) -> Record:
         expect = (definition.get("expect") or {}).get("files") or []
-        context = {name: value for name, value in job["context"].items() if name != "run"}
+        # Named one by one: what later versions may add to a context must not make what earlier ones did look different.
+        context = [job["context"][name] for name in ("workflow", "date", "input", "item", "batch_id")]
+        context += [[name, step["status"], step["output"]] for name, step in job["context"]["steps"].items()]
         given = definition.get("env") or {}
         return {
             "v": 1,

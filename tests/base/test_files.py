@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -150,3 +152,39 @@ def test_filelock_on_the_same_file_excludes_us_and_is_excluded(tmp_path: Path) -
     with pytest.raises(filelock.Timeout):
         theirs.acquire(timeout=0.05)
     locks.release(fd)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_shared_file_has_two_names_or_two_copies_and_outlives_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*words: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    source, other = tmp_path / "source", tmp_path / "made" / "other"
+    data = os.urandom(3 << 20)
+    source.write_bytes(data)
+    for _ in range(2):  # a killed taker does it again
+        files.share(str(source), str(other))
+    assert os.path.samefile(source, other) == links
+    source.unlink()
+    assert other.read_bytes() == data and os.listdir(other.parent) == ["other"]
+    with pytest.raises(FileNotFoundError):
+        files.share(str(source), str(other))
+    source.symlink_to(other)
+    with pytest.raises(ColonyError, match="not a regular file"):
+        files.share(str(source), str(tmp_path / "third"))
+
+
+def test_a_removed_folder_goes_with_its_links_and_without_what_they_lead_to(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    (folder / "deep" / "er").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "kept").touch()
+    (folder / "deep" / "link").symlink_to(outside)
+    aside = files.set_aside(str(folder))
+    assert not folder.exists() and re.match(files.TEMPORARY, os.path.basename(aside))
+    files.remove_folder(aside)
+    assert os.listdir(tmp_path) == ["outside"] and (outside / "kept").exists()

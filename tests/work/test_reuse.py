@@ -164,7 +164,7 @@ def test_an_upgrade_of_colony_changes_no_key(colony: Colony) -> None:
     key = World(colony).key()
     assert key["command"] == "30b92f0ddc1cff31d997ea3cfcaa65ed15a0e2fb617a09f74488547ea45309f3"
     assert digest(key) == "2bea9bc422cb53c0a5c511d7880a7a7ebb2373231e4bab577aebbbf6f9f59ae4"
-    assert digest(key, read=True) == "201d43a92ca1fbcfef77ee1107e44e420a0dc4eb256279dfcd3da9f1b90fd5fd"
+    assert digest(key, read=True) == "cbb597f0e26eb525059c2a4b7e4c258099051561e29d2ab2ceaa773d412cd4ab"
 
 
 def test_the_context_counts_for_those_who_read_it(colony: Colony) -> None:
