@@ -85,7 +85,7 @@ def _backfill(
         parallel=parallel,
         budget=limits,
         stop_on_failure=given.stop_on_failure,
-        done=lambda day: _print(day, given.json, DID),
+        done=_Lines(given.json),
         progress=lambda date: progress(given.quiet, f"{date} "),
         note=note,
     )
@@ -130,6 +130,21 @@ def _dry_run(given: argparse.Namespace, known: Any, wanted: list[str]) -> int:
     for date in wanted:
         _print(known.decide(date), given.json, WOULD)
     return OK
+
+
+class _Lines:
+    """Prints each day's line; when the reader has gone (`| head`), the work goes on."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._is_heard = True
+
+    def __call__(self, day: Day) -> None:
+        try:
+            if self._is_heard:
+                _print(day, self._as_json, DID)
+        except BrokenPipeError:
+            self._is_heard = False
 
 
 def _print(day: Day, as_json: bool, words: dict[str, str]) -> None:

@@ -76,6 +76,16 @@ def test_a_plain_line_is_date_run_and_status(colony: Colony) -> None:
     assert f"{DATES[0]} ✓ a completed" in result.err and "w, 4 days: 3 completed, 1 failed" in result.err
 
 
+def test_the_work_goes_on_when_nobody_reads_the_lines(colony: Colony) -> None:
+    colony.workflow("w", STEPS)
+    done = subprocess.run(
+        ["bash", "-c", f"colony workflow backfill w {' '.join(RANGE)} -q | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=colony.root, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert done.returncode in (0, 141) and done.stderr == "" and len(done.stdout.splitlines()) == 1
+    assert [run["status"] for run in runs(colony)] == ["completed"] * 4
+
+
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(colony: Colony) -> None:
     colony.workflow("w", STEPS)
     colony("workflow", "validate")
