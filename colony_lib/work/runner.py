@@ -31,7 +31,7 @@ EXIT = {"completed": OK, "failed": FAILED, "cancelled": FAILED, "waiting": BUSY,
 
 
 class _Stopped(Exception):
-    """The run is to end, while it was found out whether a step's work had been done before."""
+    """The run is to end, or has failed, while it was found out whether a step's work had been done before."""
 
 
 class Runner:
@@ -194,10 +194,10 @@ class Runner:
         return True
 
     def _breathe(self) -> None:
-        """Between the reads of large inputs: hear what workers say. _Stopped when somebody wants an end."""
+        """Between the reads of large inputs: hear what workers say. _Stopped when nothing more is to be started."""
         if time.monotonic() - self._looked >= LOOK:
             self._take_in(self._poll.poll(0))
-        if self._stopping:
+        if self._stopping or self.schedule.failure:
             raise _Stopped
 
     def _send(self, job: Record) -> None:

@@ -424,6 +424,18 @@ def test_ctrl_c_is_heard_while_a_large_input_is_read(colony: Colony) -> None:
     assert colony("workflow", "resume").code == 0 and ledger(colony) == ["a"]
 
 
+def test_nothing_is_started_when_another_step_fails_while_a_large_input_is_read(colony: Colony) -> None:
+    colony.workflow(
+        "w",
+        "steps:\n  - {name: b, run: 'sleep 0.5; exit 3'}\n"
+        "  - {name: a, cache: {inputs: [large]}, run: 'echo a >> ledger'}\n",
+    )
+    with (colony.root / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    record = run(colony, code=1)
+    assert [step(record, name)["status"] for name in "ba"] == ["failed", "cancelled"] and ledger(colony) == []
+
+
 def test_a_plan_without_cache_loads_nothing_of_it(colony: Colony) -> None:
     import subprocess
     import sys
