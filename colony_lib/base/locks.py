@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 default_timeout = 10.0  # seconds; --lock-timeout changes it
+_ASKED = 1.0  # seconds that those who ask whether a lock is held can keep it from one who wants it, at most
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -37,15 +38,37 @@ def try_hold(path: str, note: str = "") -> int | None:
     """
     fd = _open(path)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+        if not _take(fd):
+            os.close(fd)
             return None
+    except OSError:
+        os.close(fd)
         raise
     if note:
         sign(fd, note)
     return fd
+
+
+def _take(fd: int) -> bool:
+    """Take the lock, unless another holds it. Who asks `is_held` shares it for an instant, and is waited for: a holder
+    keeps everybody out, an asker lets another asker in."""
+    deadline = time.monotonic() + _ASKED
+    while not _flock(fd, fcntl.LOCK_EX):
+        if not _flock(fd, fcntl.LOCK_SH) or time.monotonic() > deadline:
+            return False
+        time.sleep(0.0002)
+    return True
+
+
+def _flock(fd: int, kind: int) -> bool:
+    """Whether the kernel gave that kind of lock at once."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
 
 
 def sign(fd: int, note: str) -> None:
@@ -65,12 +88,7 @@ def is_held(path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return True
-        raise
+        return not _flock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
@@ -104,21 +122,12 @@ class held:
         if self.fd < 0:
             self.fd = _open(self.path)
         try:
-            if not self._had():
+            if not _flock(self.fd, fcntl.LOCK_EX):
                 self._wait()
         except BaseException:
             self.close()
             raise
         return self
-
-    def _had(self) -> bool:
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
-            raise
 
     def _wait(self) -> None:
         # flock has no timeout of its own and a signal timer would belong to the whole process: ask again, soon.
@@ -127,7 +136,7 @@ class held:
         while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
-            if self._had():
+            if _flock(self.fd, fcntl.LOCK_EX):
                 return
         raise ColonyError(
             f"{self.what} is busy: its lock was not free within {self.timeout:g} s",
