@@ -142,7 +142,7 @@ def _env_file() -> Iterator[Record]:
     name = settings["env_file"] if settings else None
     if not name:
         return
-    path = os.path.join(paths.root(), os.path.expanduser(name))
+    path = config.env_file_path(name)
     if not os.path.exists(path):
         yield finding("env_file", "warn", f"'{name}' does not exist", "write it, or take env_file out of colony.yml")
         return
