@@ -57,8 +57,11 @@ def hold_workflow(plan: dict[str, Any]) -> int:
     )
 
 
-def prepare(name: str, given: Any, date: str | None, trigger: str) -> tuple[runs.Run, list[int]]:
-    """Check everything, then make the run. Returns it with the locks that must be held while it runs."""
+def prepare(
+    name: str, given: Any, date: str | None, trigger: str, scheduled: str | None = None
+) -> tuple[runs.Run, list[int]]:
+    """Check everything, then make the run. Returns it with the locks that must be held while it runs. `scheduled`: the
+    time of the workflow's schedule that it is the run of (work/tick.py sees to it that there is one run of a time)."""
     plan = workflow.load(name)
     settings = config.load()
     jobs.refuse_unknown_work(plan)
@@ -68,8 +71,20 @@ def prepare(name: str, given: Any, date: str | None, trigger: str) -> tuple[runs
     _check_environment(plan, agents)
     today, yesterday = logical_dates(plan, date)
     place = hold_workflow(plan)
-    run = runs.create(plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger)
-    return run, [place, hold(run.run_id)]
+    try:
+        run = runs.create(
+            plan,
+            date=today,
+            yesterday=yesterday,
+            input=values,
+            agents=agents,
+            trigger=trigger,
+            scheduled=scheduled,
+        )
+        return run, [place, hold(run.run_id)]
+    except BaseException:
+        locks.release(place)
+        raise
 
 
 def _check_environment(plan: dict[str, Any], agents: dict[str, Any]) -> None:
