@@ -301,8 +301,11 @@ def _words(record: Record, dry: bool) -> str:
     action = f"would be {record['action']}" if dry and record["action"] != "waits" else record["action"]
     words = f"{record['ts']} {record['workflow']} {record['local']} {action}"
     if record["count"] != 1:
+        import datetime
+
         more = "all before it" if record["count"] is None else f"{record['count'] - 1:,} more"
-        words += f", and {more} since {record['first']}"
+        first, last = (datetime.datetime.fromisoformat(record[key]) for key in ("first", "local"))
+        words += f", and {more} since {first.astimezone(last.tzinfo).isoformat(timespec='minutes')}"
     if record["run_id"]:
         words += f" {record['run_id']}"
     return words + (f": {record['reason']}" if record["reason"] else "")

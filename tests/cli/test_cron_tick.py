@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from colony_lib.base import locks
 from colony_lib.store import schema
 from tests.conftest import Colony, Result
 
@@ -155,7 +156,7 @@ def test_a_line_for_people_has_the_time_the_workflow_and_the_run(colony: Colony)
     result = colony("cron", "tick", env=frozen("2026-11-23 04:00:20"))
     (run,) = ended(colony)
     assert result.out == (
-        "2026-11-23T04:00:20.000Z w 2026-11-22T09:30+05:30 given up, and 1 more since 2026-11-21T04:00:00.000Z: "
+        "2026-11-23T04:00:20.000Z w 2026-11-22T09:30+05:30 given up, and 1 more since 2026-11-21T09:30+05:30: "
         "nobody looked in its minute (missed: skip)\n"
         f"2026-11-23T04:00:20.000Z w 2026-11-23T09:30+05:30 started {run['run_id']}\n"
     )
@@ -179,6 +180,19 @@ def test_only_workflows_with_a_schedule_or_those_that_are_named_are_looked_at(co
         assert (result.code, result.out) == (code, "")
         assert result.err.startswith(f"colony cron: {name}: {words}") and len(result.err.splitlines()) == 1
     assert sorted(os.listdir(colony.root / ".colony/schedules")) == ["a.json", "b.json"]
+
+
+def test_who_cannot_decide_for_another_that_does_says_so_and_loses_nothing(colony: Colony) -> None:
+    define(colony)
+    tick(colony, "2026-11-22 12:00")
+    with locks.held(str(colony.root / ".colony/locks/schedule-w.lock")):
+        result = colony("cron", "tick", "--lock-timeout", "50ms", check=False, env=frozen("2026-11-23 04:00"))
+        assert (result.code, result.out) == (75, "")
+        assert (
+            result.err.startswith("colony cron: w: the schedule of 'w' is busy: ") and len(result.err.splitlines()) == 1
+        )
+    assert told(tick(colony, "2026-11-23 04:00:30")) == ["23 started"]
+    ended(colony)
 
 
 # ── missed ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -490,7 +504,7 @@ def test_a_dry_run_shows_what_would_be_and_changes_nothing(colony: Colony) -> No
         "2026-11-23T12:00:00.000Z a 2026-11-22T04:00+00:00 would be started\n"
         "2026-11-23T12:00:00.000Z a 2026-11-23T04:00+00:00 waits: workflow 'a' is running already\n"
         "2026-11-23T12:00:00.000Z b 2026-11-23T04:00+00:00 would be given up, and 2 more since "
-        "2026-11-21T04:00:00.000Z: nobody looked in its minute (missed: skip)\n"
+        "2026-11-21T04:00+00:00: nobody looked in its minute (missed: skip)\n"
     )
     assert told(tick(colony, "2026-11-23 12:00", "--dry-run", "a")) == ["21 started", "22 started", "23 waits"]
     assert everything() == before
