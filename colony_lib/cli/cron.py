@@ -181,7 +181,7 @@ def _install(given: argparse.Namespace) -> int:
     plans = _plans(given.name)
     for plan in plans:
         workflow.check_against_config(plan, settings)
-        workflow.check_input(plan, None)
+        _check_input(plan)
     lines = _lines(plans)
     files.make_dirs(paths.logs_folder())
     with crontab.lock():
@@ -214,6 +214,17 @@ def _install(given: argparse.Namespace) -> int:
         show.warn(warning)
     show.note(_summary("installed" if new != old else "already there", wanted) if wanted else _nothing(there))
     return OK
+
+
+def _check_input(plan: Record) -> None:
+    """Nobody gives a scheduled run its input: the schema's defaults must do."""
+    from colony_lib.store import workflow
+
+    try:
+        workflow.check_input(plan, None)
+    except ColonyError as error:
+        what = f"workflow '{plan['name']}' cannot start by itself: {error.what}"
+        raise ColonyError(what, where=plan["file"], fix="give what is required a default", code=error.code) from None
 
 
 def _summary(what: str, entries: Any) -> str:
@@ -290,7 +301,7 @@ def _tell(record: Record, given: argparse.Namespace) -> int:
     if given.json:
         show.record(record)
     elif record["action"] == "failed":
-        show.warn(f"{record['workflow']}: {record['reason']}", "cron")
+        show.warn(f"{record['ts']} {record['workflow']}: {record['reason']}", "cron")
     else:
         print(escape(_words(record, given.dry_run)))
     sys.stdout.flush()

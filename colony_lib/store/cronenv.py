@@ -20,7 +20,7 @@ PATH = "/usr/bin:/bin"
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The environment of a job: cron's own four variables, and the settings that stand in the crontab above it."""
-    user = env.get("LOGNAME") or env.get("USER") or "root"
+    user = env.get("LOGNAME") or env.get("USER") or ""
     return {"HOME": os.path.expanduser("~"), "LOGNAME": user, "SHELL": "/bin/sh", "PATH": PATH, **settings}
 
 
@@ -76,10 +76,8 @@ def warnings(plans: list[Record], settings: Record, environ: Mapping[str, str], 
 
 
 def _is_machines(zone: str) -> bool:
-    from colony_lib.store import ticks
-
     try:
-        return schedule.same_clock(schedule.zone(zone.removeprefix(":")), schedule.machine_zone(), ticks.now())
+        return schedule.is_machines(zone.removeprefix(":"))
     except ColonyError:
         return True  # not a name of a zone: what the machine makes of it is not known
 
@@ -107,7 +105,8 @@ def _of_path(env_file: str | None, given: str, bin_folder: str) -> Iterator[str]
     more = [folder for folder in here if folder not in (bin_folder, *given.split(os.pathsep))]
     if more:
         value = os.pathsep.join(here)
-        line = f"PATH='{value}'" if set(value) & set(" \t#\"'$") else f"PATH={value}"
+        mark = "'" if "'" not in value else '"'
+        line = f"PATH={mark}{value}{mark}" if set(value) & set(" \t#\"'$") else f"PATH={value}"
         where = f"write into '{env_file}'" if env_file else "write 'env_file: .env' into colony.yml and into .env"
         yield (
             f"cron's PATH is {given}, and this shell's has {plural(len(more), 'folder')} more; to have them there too, "

@@ -211,7 +211,7 @@ def lines(plans: Sequence[Mapping[str, Any]], root: str, python: str, folder: st
     shared: list[str] = []
     for plan in sorted(plans, key=lambda plan: str(plan["name"])):
         name, trigger = plan["name"], plan["trigger"]
-        if trigger["missed"] == "skip" and _is_machines(trigger["timezone"]):
+        if trigger["missed"] == "skip" and schedule.is_machines(trigger["timezone"]):
             fields = schedule.expand(trigger["cron"])
             found[name] = _checked(line(fields, "colony-workflow", "run", name, "--scheduled"), name)
             continue
@@ -223,15 +223,6 @@ def lines(plans: Sequence[Mapping[str, Any]], root: str, python: str, folder: st
 
 
 _EACH_MINUTE = "* * * * *"
-
-
-def _is_machines(zone: str | None) -> bool:
-    import datetime
-
-    from colony_lib.base import clock
-
-    now = datetime.datetime.fromtimestamp(clock.epoch(), datetime.UTC)
-    return schedule.same_clock(schedule.zone(zone), schedule.machine_zone(), now)
 
 
 def _length(line: bytes) -> int:

@@ -172,6 +172,15 @@ def same_clock(one: datetime.tzinfo, other: datetime.tzinfo, start: datetime.dat
     return all(at.astimezone(one).utcoffset() == at.astimezone(other).utcoffset() for at in moments)
 
 
+def is_machines(name: str | None) -> bool:
+    """Whether the zone of that name shows the time of the machine's clock, as `same_clock` has it."""
+    import datetime as dt
+
+    from colony_lib.base import clock
+
+    return same_clock(zone(name), machine_zone(), dt.datetime.fromtimestamp(clock.epoch(), dt.UTC))
+
+
 def gaps(fields: str, zone: datetime.tzinfo, start: datetime.datetime) -> list[tuple[str, str]]:
     """The times of the schedule that the clock skips in the next years: [('2027-03-28 02:00', '2027-03-28 03:00')],
     the second being when it runs instead. Empty for schedules that name no fixed hour."""

@@ -467,7 +467,8 @@ def test_an_input_that_no_schedule_gives_is_asked_for(cron: Cron) -> None:
     cron.colony.workflow("daily", needs + DAILY)
     result = cron("install", check=False)
     assert (result.code, cron.table.exists()) == (2, False)
-    assert result.err.startswith("colony cron: the input does not fit: ")
+    assert result.err.startswith("colony cron: workflow 'daily' cannot start by itself: the input does not fit: ")
+    assert result.err.endswith(" at .colony/workflows/daily.yaml; give what is required a default\n")
     cron.colony.workflow("daily", needs.replace("type: string", "type: string, default: monday") + DAILY)
     cron("install")
 

@@ -178,7 +178,10 @@ def test_only_workflows_with_a_schedule_or_those_that_are_named_are_looked_at(co
     ):
         result = colony("cron", "tick", name, "a", check=False, env=frozen("2026-11-23 04:00"))
         assert (result.code, result.out) == (code, "")
-        assert result.err.startswith(f"colony cron: {name}: {words}") and len(result.err.splitlines()) == 1
+        assert (
+            result.err.startswith(f"colony cron: 2026-11-23T04:00:00.000Z {name}: {words}")
+            and len(result.err.splitlines()) == 1
+        )
     assert sorted(os.listdir(colony.root / ".colony/schedules")) == ["a.json", "b.json"]
 
 
@@ -189,7 +192,8 @@ def test_who_cannot_decide_for_another_that_does_says_so_and_loses_nothing(colon
         result = colony("cron", "tick", "--lock-timeout", "50ms", check=False, env=frozen("2026-11-23 04:00"))
         assert (result.code, result.out) == (75, "")
         assert (
-            result.err.startswith("colony cron: w: the schedule of 'w' is busy: ") and len(result.err.splitlines()) == 1
+            result.err.startswith("colony cron: 2026-11-23T04:00:00.000Z w: the schedule of 'w' is busy: ")
+            and len(result.err.splitlines()) == 1
         )
     assert told(tick(colony, "2026-11-23 04:00:30")) == ["23 started"]
     ended(colony)
@@ -453,7 +457,9 @@ def test_a_damaged_document_is_told_and_made_anew_without_a_burst(colony: Colony
     colony.write(".colony/schedules/w.json", damage)
     result = colony("cron", "tick", check=False, env=frozen("2026-11-23 12:00"))
     assert result.code == 1
-    assert result.err.startswith("colony cron: w: what was decided of its schedule cannot be read and is made anew: ")
+    assert result.err.startswith(
+        "colony cron: 2026-11-23T12:00:00.000Z w: what was decided of its schedule cannot be read and is made anew: "
+    )
     assert len(result.err.splitlines()) == 1 and result.out.endswith(f" resumed {run_id}: it was interrupted\n")
     ended(colony)
     assert tick(colony, "2026-11-23 12:01") == []
