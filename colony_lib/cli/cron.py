@@ -204,6 +204,8 @@ def _install(given: argparse.Namespace) -> int:
             crontab.write(new)
             if crontab.entries(crontab.read(), root) != wanted:
                 raise ColonyError("'crontab' took the new table and does not show it", fix="see 'crontab -l'")
+        for name in there.keys() - wanted.keys():
+            ticks.forget(name)
     for text in dict.fromkeys(wanted[name] for name in sorted(wanted)):
         print(os.fsdecode(text))
     for warning in [

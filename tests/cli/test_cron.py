@@ -277,10 +277,12 @@ def test_a_schedule_that_is_gone_is_taken_out_at_the_next_install(cron: Cron) ->
     cron.table.write_bytes(FOREIGN)
     cron.colony.workflow("daily", DAILY)
     cron("install")
+    assert (cron.colony.root / ".colony/schedules/daily.json").exists()
     cron.colony.workflow("daily", "steps: [{name: a, run: x}]")
     result = cron("install")
     assert (result.out, result.err) == ("", "no workflow has a schedule; the old lines are gone\n")
     assert cron.table.read_bytes() == FOREIGN
+    assert not (cron.colony.root / ".colony/schedules/daily.json").exists()
 
 
 def test_a_bad_workflow_stops_an_install_before_anything_is_written(cron: Cron) -> None:
