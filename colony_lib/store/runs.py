@@ -61,10 +61,10 @@ def create(
     input: Any,
     agents: Record,
     trigger: str,
-    scheduled: str | None = None,
+    more: Record | None = None,
 ) -> Run:
-    """Make the run's folder, whole or not at all: its plan and the first record of its journal. `scheduled` is the
-    time of the schedule that it is the run of."""
+    """Make the run's folder, whole or not at all: its plan and the first record of its journal. `more` is added to
+    its header."""
     with locks.held(paths.lock("runs"), what="the list of runs"):
         run_id = new_run_id()
         folder = paths.run(run_id)
@@ -75,11 +75,11 @@ def create(
             "created": clock.now(),
             "colony": __version__,
             "trigger": trigger,
-            "scheduled": scheduled,
             "date": date,
             "yesterday": yesterday,
             "input": input,
             "agents": agents,
+            **(more or {}),
             "plan": plan,
         }
         # The plan's file is what makes the folder a run: it comes last, by one rename.
@@ -97,8 +97,8 @@ def ids() -> list[str]:
 
 
 def read_header(run_id: str) -> Record:
-    """What the run was made with: {run_id, created, trigger, scheduled, date, yesterday, input, agents, plan, …}.
-    ColonyError when it is not there or cannot be read."""
+    """What the run was made with: {run_id, created, trigger, date, yesterday, input, agents, plan}, and `scheduled`
+    for the run of a schedule's time. ColonyError when it is not there or cannot be read."""
     path = os.path.join(paths.run(run_id), "plan.json")
     try:
         found = files.read_json(path, follow=False)

@@ -58,10 +58,10 @@ def hold_workflow(plan: dict[str, Any]) -> int:
 
 
 def prepare(
-    name: str, given: Any, date: str | None, trigger: str, scheduled: str | None = None
+    name: str, given: Any, date: str | None, trigger: str, more: dict[str, Any] | None = None
 ) -> tuple[runs.Run, list[int]]:
-    """Check everything, then make the run. Returns it with the locks that must be held while it runs. `scheduled`: the
-    time of the workflow's schedule that it is the run of (work/tick.py sees to it that there is one run of a time)."""
+    """Check everything, then make the run, with what else its header says. Returns it with the locks that must be
+    held while it runs."""
     plan = workflow.load(name)
     settings = config.load()
     jobs.refuse_unknown_work(plan)
@@ -73,13 +73,7 @@ def prepare(
     place = hold_workflow(plan)
     try:
         run = runs.create(
-            plan,
-            date=today,
-            yesterday=yesterday,
-            input=values,
-            agents=agents,
-            trigger=trigger,
-            scheduled=scheduled,
+            plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger, more=more
         )
         return run, [place, hold(run.run_id)]
     except BaseException:

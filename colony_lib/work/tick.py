@@ -203,7 +203,7 @@ class _Turn:
             self._outstanding()
             self._decided(time)
         try:
-            begun = launch.prepare(self.name, given, time[1], "schedule", ticks.stamp(time[0]))
+            begun = launch.prepare(self.name, given, time[1], "schedule", _scheduled(time))
         except ColonyError as error:
             if not self.skips:
                 raise  # a tick will try again
@@ -254,6 +254,9 @@ class _Turn:
                 from colony_lib.work import launch
 
                 begun = launch.reopen(entry["run_id"])
+                if not begun[1]:  # no locks: it has been completed meanwhile, and there is nothing to go on with
+                    self.document["open"].remove(entry)
+                    return None
         except ColonyError as error:
             if error.code == BUSY:
                 self._wait(time, error, run_id=entry["run_id"])
@@ -317,7 +320,7 @@ class _Turn:
             return None
         from colony_lib.work import launch
 
-        return launch.prepare(self.name, None, time[1], "schedule", ticks.stamp(time[0]))
+        return launch.prepare(self.name, None, time[1], "schedule", _scheduled(time))
 
     def _take_place(self) -> None:
         """For a dry turn: what launch would say."""
@@ -362,6 +365,11 @@ class _Turn:
 
     def _local(self, time: Time) -> str:
         return time[0].astimezone(self.zone).isoformat(timespec="minutes")
+
+
+def _scheduled(time: Time) -> Record:
+    """What the header of the time's run says besides: by that it is known as the one there is."""
+    return {"scheduled": ticks.stamp(time[0])}
 
 
 def _open(scheduled: str, run_id: str) -> Record:
