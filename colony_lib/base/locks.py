@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 default_timeout = 10.0  # seconds; --lock-timeout changes it
+_ASKED = 1.0  # seconds that those who ask whether a lock is held can keep it from one who wants it, at most
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -37,11 +38,9 @@ def try_hold(path: str, note: str = "") -> int | None:
     """
     fd = _open(path)
     try:
-        while not _lock(fd, fcntl.LOCK_EX):
-            if not _lock(fd, fcntl.LOCK_SH):
-                os.close(fd)
-                return None
-            fcntl.flock(fd, fcntl.LOCK_UN)  # nobody holds it: others were only asking (`is_held`), and are done soon
+        if not _take(fd):
+            os.close(fd)
+            return None
     except OSError:
         os.close(fd)
         raise
@@ -50,8 +49,20 @@ def try_hold(path: str, note: str = "") -> int | None:
     return fd
 
 
-def _lock(fd: int, kind: int) -> bool:
-    """Whether the lock could be had at once."""
+def _take(fd: int) -> bool:
+    """Take the lock, unless another holds it. Who asks `is_held` shares it for an instant, and is waited for: a holder
+    keeps everybody out, an asker lets another asker in."""
+    deadline = time.monotonic() + _ASKED
+    while not _flock(fd, fcntl.LOCK_EX):
+        if not _flock(fd, fcntl.LOCK_SH) or time.monotonic() > deadline:
+            return False
+        fcntl.flock(fd, fcntl.LOCK_UN)  # we would keep out another who takes it
+        time.sleep(0.0002)
+    return True
+
+
+def _flock(fd: int, kind: int) -> bool:
+    """Whether the kernel gave that kind of lock at once."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
         return True
@@ -78,7 +89,7 @@ def is_held(path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _lock(fd, fcntl.LOCK_SH)
+        return not _flock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
@@ -112,7 +123,7 @@ class held:
         if self.fd < 0:
             self.fd = _open(self.path)
         try:
-            if not _lock(self.fd, fcntl.LOCK_EX):
+            if not _flock(self.fd, fcntl.LOCK_EX):
                 self._wait()
         except BaseException:
             self.close()
@@ -126,7 +137,7 @@ class held:
         while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
-            if _lock(self.fd, fcntl.LOCK_EX):
+            if _flock(self.fd, fcntl.LOCK_EX):
                 return
         raise ColonyError(
             f"{self.what} is busy: its lock was not free within {self.timeout:g} s",

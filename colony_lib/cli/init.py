@@ -38,7 +38,8 @@ shared_state:
   backend: files # or git-backed
   # location: in-repo # or the URL of a git remote
 
-# NAME=value lines for what the environment does not hold, under cron for example. Keep it out of git.
+# NAME=value lines for what the environment does not hold, under cron for example. Keep it out of git. A PATH in it
+# holds everywhere, so that steps find the same programs by cron and by hand.
 # env_file: .env
 
 # What every agent has unless it says otherwise.

@@ -78,7 +78,13 @@ def _add_run(verbs: Any) -> None:
     run.add_argument(
         "--input", metavar="JSON", help="the run's input, checked against the workflow's schema; - reads it"
     )
-    run.add_argument("--date", type=args.date, metavar="D", help="the logical date (default today)")
+    day = run.add_mutually_exclusive_group()
+    day.add_argument("--date", type=args.date, metavar="D", help="the logical date (default today)")
+    day.add_argument(
+        "--scheduled",
+        action="store_true",
+        help="it is the run of the schedule's time in this minute: not made when there is one",
+    )
     run.add_argument("--no-cache", action="store_true", help="do all steps, also those whose work has been done before")
     run.add_argument("--detach", action="store_true", help="do not wait: run in the background")
     run.add_argument("--quiet", "-q", action="store_true", help="no progress on standard error")
@@ -223,9 +229,23 @@ def _run(given: argparse.Namespace) -> int:
     from colony_lib.store import env
     from colony_lib.work import launch
 
+    if given.scheduled:
+        return _run_scheduled(given)
     more = {"no_cache": True} if given.no_cache else {}
     trigger = env.get("COLONY_TRIGGER") or "manual"
     run, _ = launch.prepare(given.name, _input(given.input), given.date, trigger, more)
+    print(run.run_id, flush=True)
+    return _go(run, given, resumed=False)
+
+
+def _run_scheduled(given: argparse.Namespace) -> int:
+    from colony_lib.work import tick
+
+    begun = tick.by_its_line(given.name, _input(given.input))
+    if isinstance(begun, str):
+        show.note(f"the schedule's time in this minute has its run already: {begun}")
+        return OK
+    run, _ = begun
     print(run.run_id, flush=True)
     return _go(run, given, resumed=False)
 

@@ -120,6 +120,12 @@ def _starts(trigger: Record) -> str:
     return " ".join(str(part) for part in (trigger["cron"], trigger["timezone"]) if part)
 
 
+def _missed(trigger: Record) -> str:
+    """What becomes of times at which nobody looked; '' where they are left."""
+    which = {"latest": "the newest", "all": "each"}.get(trigger.get("missed") or "") if trigger["cron"] else None
+    return f"{which} of the last {show_duration(trigger['window_seconds'])} is run later" if which else ""
+
+
 # ── show ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -150,6 +156,7 @@ def _facts(plan: Record) -> list[tuple[str, str]]:
         ("file", plan["file"]),
         ("description", plan["description"]),
         ("starts", _starts(trigger)),
+        ("missed", _missed(trigger)),
         ("input", takes or ("as its schema says" if plan["input_schema"] is not None else "")),
         ("at once", f"{plural(plan['concurrency'], 'run')}, {plan['max_parallel']} steps of one"),
     ]

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from colony_lib.base.errors import ColonyError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 def problems() -> tuple[list[ColonyError], int]:
     """(every problem, the number of files checked): colony.yml first, then each workflow by name."""
@@ -37,14 +33,14 @@ def warnings() -> list[str]:
 
 def scheduled() -> list[str]:
     """The names of the workflows that a clock starts; what cannot be read is left to `problems`."""
-    from colony_lib.store import workflow
+    from colony_lib.store import ticks, workflow
 
-    found = []
+    found: list[str] = []
     for name in workflow.names():
         try:
-            trigger: dict[str, Any] | None = workflow.load(name)["trigger"]
+            plan = workflow.load(name)
         except (ColonyError, OSError):
             continue
-        if trigger and trigger.get("type") == "schedule":
-            found.append(name)
+        if ticks.is_scheduled(plan):
+            found.append(plan["name"])
     return found

@@ -75,15 +75,19 @@ def agent_env(
     """(env, secrets): what the agent's commands get besides the caller's environment, and {NAME: value} to redact.
 
     `environ` is the caller's environment (default: this process's); variables of `env_file` that it lacks are part of
-    `env`, and of the secrets with all the file's others. An `env` value that takes a variable is a secret under
-    its own name; where it is only part of the value, what was taken is one too. For None: the env_file alone.
+    `env`, and of the secrets with all the file's others. A PATH of the file wins over the caller's, and is no secret.
+    An `env` value that takes a variable is a secret under its own name; where it is only part of the value, what was
+    taken is one too. For None: the env_file alone.
     ColonyError (USAGE) that names the agent and the variable, with file and line, when one is not set.
     """
     environ = env.environ() if environ is None else environ
     env_file = agent["env_file"] if agent is not None else load()["env_file"]
     kept = env_file_values(env_file)
-    known = {**kept, **environ}
-    result = {name: value for name, value in kept.items() if name not in environ}
+    # Every caller has a PATH, and cron another than people: were theirs to win, a run would find other programs by cron
+    # than by hand, whatever the file says.
+    path = {name: value for name, value in kept.items() if name == "PATH"}
+    known = {**kept, **environ, **path}
+    result = {name: value for name, value in kept.items() if name not in environ} | path
     secrets: dict[str, str] = {}
     parts: dict[str, str] = {}
     for name, text in (agent or {}).get("env", {}).items():
@@ -100,7 +104,7 @@ def agent_env(
             secrets[name] = result[name]
         if "$" + "".join(taken) != text and "${" + "".join(taken) + "}" != text:
             parts |= {variable: known[variable] for variable in taken}
-    for name, value in [*parts.items(), *((name, known[name]) for name in kept)]:
+    for name, value in [*parts.items(), *((name, known[name]) for name in kept if name not in path)]:
         if value not in secrets.values():
             secrets[name if name not in secrets else f"{name}_TAKEN"] = value
     return result, {name: value for name, value in secrets.items() if value}
@@ -109,7 +113,7 @@ def agent_env(
 def _advice(env_file: str | None) -> str | None:
     if not env_file:
         return None
-    missing = "" if os.path.exists(_env_path(env_file)) else ", which does not exist"
+    missing = "" if os.path.exists(env_file_path(env_file)) else ", which does not exist"
     return f"export it, or write it into the env_file '{env_file}'{missing}"
 
 
@@ -119,14 +123,15 @@ def env_file_values(env_file: str | None) -> dict[str, str]:
         return {}
     from colony_lib.store import variables, yamltext
 
-    path = _env_path(env_file)
+    path = env_file_path(env_file)
     try:
         return variables.parse_file(yamltext.read_source(path, file=env_file), env_file)
     except FileNotFoundError:
         return {}
 
 
-def _env_path(env_file: str) -> str:
+def env_file_path(env_file: str) -> str:
+    """Where the env_file that colony.yml names lies."""
     return os.path.join(paths.root(), os.path.expanduser(env_file))
 
 

@@ -8,17 +8,18 @@ import re
 from colony_lib.base import locks
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import env, paths
+from colony_lib.store import env, paths, schedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 LONGEST = 998  # bytes of a command that Debian's cron takes
 _NOTHING = re.compile(rb"no crontab (?:for|file)", re.IGNORECASE)
-# Settings that change what the lines below them mean, where a cron heeds them.
-_SETTINGS = re.compile(rb"^[ \t]*(CRON_TZ|TZ|SHELL)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+# NAME=value lines: the environment of the jobs below them.
+_SETTING = re.compile(rb"[ \t]*([A-Za-z_][A-Za-z0-9_]*|\"[^\"]*\"|'[^']*')[ \t]*=[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
+_TICK = re.compile(rb"(.* && .*colony-cron'? tick )([A-Za-z0-9._ -]+)( >> \.colony/logs/cron\.log 2>&1)\Z", re.DOTALL)
 
 
 def _crontab(arguments: list[str], data: bytes | None = None) -> tuple[int, bytes, bytes]:
@@ -121,17 +122,17 @@ def _blocks(data: bytes, root: str) -> list[tuple[int, int]]:
 
 
 def entries(data: bytes, root: str) -> dict[str, bytes]:
-    """{workflow: crontab line} of the colony's block."""
+    """{workflow: crontab line} of the colony's block; workflows that a line serves together all have that line."""
     lines = data.split(b"\n")
     found: dict[str, bytes] = {}
     for start, end in _blocks(data, root):
-        name = None
+        names: list[str] = []
         for line in lines[start + 1 : end - 1]:
             if line.startswith(b"# workflow "):
-                name = line.removeprefix(b"# workflow ").decode("utf-8", "replace")
-            elif name is not None:
-                found[name] = line
-                name = None
+                names.append(line.removeprefix(b"# workflow ").decode("utf-8", "replace"))
+            else:
+                found |= dict.fromkeys(names, line)
+                names = []
     return found
 
 
@@ -143,8 +144,9 @@ def changed(data: bytes, root: str, wanted: Mapping[str, bytes]) -> bytes:
     if wanted:
         shown = re.sub("[^ -~]", "?", root).encode()
         block = [begin + b" " + shown + b" (by 'colony cron install') >>>"]
-        for name in sorted(wanted):
-            block += [b"# workflow " + name.encode(), wanted[name]]
+        for line in dict.fromkeys(wanted[name] for name in sorted(wanted)):
+            block += [b"# workflow " + name.encode() for name in sorted(wanted) if wanted[name] == line]
+            block.append(line)
         block.append(end + b" <<<")
     lines = data.split(b"\n")
     places = _blocks(data, root)
@@ -156,59 +158,117 @@ def changed(data: bytes, root: str, wanted: Mapping[str, bytes]) -> bytes:
     return b"\n".join(lines)
 
 
-def warnings(data: bytes, root: str) -> list[str]:
-    """Settings above the colony's block that change what its lines mean."""
+def settings(data: bytes, root: str) -> dict[str, str]:
+    """{NAME: value} of the settings above the colony's block, the last of a name's lines counting."""
     places = _blocks(data, root)
-    before = b"\n".join(data.split(b"\n")[: places[0][0]]) if places else data
-    settings = {
-        name.decode(): value.strip(b"\"'").decode("utf-8", "replace") for name, value in _SETTINGS.findall(before)
-    }
-    found = []
-    for name in ("CRON_TZ", "TZ"):
-        if settings.get(name):
-            found.append(
-                f"the crontab sets {name}={escape(settings[name])}, which some crons apply to the lines below it"
-            )
-    shell = os.path.basename(settings.get("SHELL", "sh"))
-    if shell not in ("sh", "bash", "dash", "ash", "ksh", "zsh"):
-        found.append(
-            f"the crontab sets SHELL={escape(settings['SHELL'])}, which may not read Colony's lines as sh does"
-        )
+    found = {}
+    for line in data.split(b"\n")[: places[0][0] if places else None]:
+        match = _SETTING.match(line)
+        if match:
+            name, value = (_unquoted(text).decode("utf-8", "replace") for text in match.groups())
+            found[name] = value
     return found
 
 
-# ── a line ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def _unquoted(text: bytes) -> bytes:
+    return text[1:-1] if len(text) > 1 and text[:1] in b"\"'" and text[:1] == text[-1:] else text
 
 
-def line(plan: Mapping[str, Any], root: str, python: str, folder: str) -> bytes:
-    """The crontab line that runs the workflow at its times: `cd`, absolute paths, output into a log, since cron
-    gives its jobs hardly any environment.
+def warnings(data: bytes, root: str) -> list[str]:
+    """Settings above the colony's block that change what its lines mean."""
+    above = settings(data, root)
+    found = []
+    for name in ("CRON_TZ", "TZ"):
+        if above.get(name):
+            found.append(f"the crontab sets {name}={escape(above[name])}, which some crons apply to the lines below it")
+    shell = os.path.basename(above.get("SHELL", "sh"))
+    if shell not in ("sh", "bash", "dash", "ash", "ksh", "zsh"):
+        found.append(f"the crontab sets SHELL={escape(above['SHELL'])}, which may not read Colony's lines as sh does")
+    return found
 
-    `folder` holds Colony's executables. Where the workflow's zone is not the machine's, the line asks once or
-    more an hour whether the time has come there. ColonyError (USAGE) for paths that no line can hold.
+
+# ── the lines ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lines(plans: Sequence[Mapping[str, Any]], root: str, python: str, folder: str) -> dict[str, bytes]:
+    """{workflow: the crontab line that starts it}: `cd`, absolute paths, output into a log, since cron gives its jobs
+    hardly any environment. `folder` holds Colony's executables.
+
+    Cron knows the times of one zone, and not those at which the machine was off. So a workflow in the machine's zone
+    with `missed: skip` has a line of its own at its own times; all others share one that asks each minute what is due.
+    ColonyError (USAGE) for paths that no line can hold.
     """
-    import datetime
     from shlex import quote
 
-    from colony_lib.base import clock
-    from colony_lib.store import schedule
+    def line(fields: str, executable: str, *words: str) -> bytes:
+        command = [python, os.path.join(folder, executable), *words]
+        text = f"cd {quote(root)} && {' '.join(map(quote, command))} >> .colony/logs/cron.log 2>&1"
+        if re.search(r"[\x00-\x1f\x7f]", text):
+            raise ColonyError("a path with control characters cannot stand in a crontab", fix="rename it", code=USAGE)
+        return f"{fields} ".encode() + os.fsencode(text.replace("%", "\\%"))  # a bare '%' ends cron's command
 
-    trigger = plan["trigger"]
-    fields = schedule.expand(trigger["cron"])
-    run = f"{quote(python)} {quote(os.path.join(folder, 'colony-workflow'))} run {quote(plan['name'])}"
-    machine = schedule.machine_zone()
-    zone = schedule.zone(trigger["timezone"])
-    now = datetime.datetime.fromtimestamp(clock.epoch(), datetime.UTC)
-    if not schedule.same_clock(zone, machine, now):
-        minutes = schedule.candidate_minutes(fields, zone, machine, now)
-        fields = ",".join(map(str, minutes)) + " * * * *" if len(minutes) < 60 else "* * * * *"
-        due = f"{quote(python)} {quote(os.path.join(folder, 'colony-cron'))} due {quote(plan['name'])}"
-        run = f"{{ {due} && {run}; }}"
-    command = f"cd {quote(root)} && {run} >> .colony/logs/cron.log 2>&1"
-    if re.search(r"[\x00-\x1f\x7f]", command):
-        raise ColonyError("a path with control characters cannot stand in a crontab", fix="rename it", code=USAGE)
-    data = os.fsencode(command.replace("%", "\\%"))  # cron takes a bare '%' for the end of the command
-    if len(data) > LONGEST:
-        what = f"the crontab line of '{plan['name']}' has {len(data):,} bytes, and cron takes {LONGEST}"
+    found = {}
+    shared: list[str] = []
+    for plan in sorted(plans, key=lambda plan: str(plan["name"])):
+        name, trigger = plan["name"], plan["trigger"]
+        if trigger["missed"] == "skip" and schedule.is_machines(trigger["timezone"]):
+            fields = schedule.expand(trigger["cron"])
+            found[name] = _checked(line(fields, "colony-workflow", "run", name, "--scheduled"), name)
+            continue
+        if shared and _length(line(_EACH_MINUTE, "colony-cron", "tick", *shared, name)) > LONGEST:
+            shared = []
+        shared.append(name)
+        found |= dict.fromkeys(shared, _checked(line(_EACH_MINUTE, "colony-cron", "tick", *shared), name))
+    return found
+
+
+_EACH_MINUTE = "* * * * *"
+
+
+def _length(line: bytes) -> int:
+    """The bytes of the line's command, as cron counts them."""
+    return len(line.split(b" ", 5)[5])
+
+
+def _checked(line: bytes, name: str) -> bytes:
+    if _length(line) > LONGEST:
+        what = f"the crontab line of '{name}' has {_length(line):,} bytes, and cron takes {LONGEST}"
         raise ColonyError(what, fix="use shorter paths", code=USAGE)
-    return fields.encode() + b" " + data
+    return line
+
+
+def together(line: bytes) -> list[str]:
+    """The workflows that a line serves which asks each minute; [] for any other line."""
+    match = _TICK.match(line)
+    return match.group(2).decode().split() if match else []
+
+
+def _serving(line: bytes, names: list[str]) -> bytes:
+    """Such a line for other workflows."""
+    match = _TICK.match(line)
+    assert match is not None
+    return match.group(1) + " ".join(names).encode() + match.group(3)
+
+
+def without(entries: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    """The entries without that workflow; a line that it shared goes on to serve the others."""
+    left = {other: line for other, line in entries.items() if other != name}
+    shared = entries.get(name, b"")
+    others = [other for other in together(shared) if other != name]
+    return {other: _serving(line, others) if line == shared and others else line for other, line in left.items()}
+
+
+def joined(entries: Mapping[str, bytes], name: str, line: bytes) -> dict[str, bytes]:
+    """The entries with that workflow's line, which may join one that asks each minute already."""
+    left = without(entries, name)
+    for other in dict.fromkeys(left.values()) if together(line) else []:
+        names = sorted([*together(other), name])
+        if len(names) > 1 and _serving(line, together(other)) == other and _length(_serving(line, names)) <= LONGEST:
+            line = _serving(line, names)
+            return {each: line if old == other else old for each, old in left.items()} | {name: line}
+    return {**left, name: line}
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Whether two lines do the same for a workflow that both serve."""
+    return one == other or (bool(together(one) and together(other)) and _serving(one, together(other)) == other)

@@ -25,7 +25,6 @@ PACKAGES = {
     "requests": ("requests", "colony fetch", False),
     "pandas": ("pandas", "colony transform, validate-data and load", False),
     "duckdb": ("duckdb", "colony load", False),
-    "cronsim": ("cronsim", "colony cron", False),
     "anthropic": ("anthropic", "agents with the runner 'api'", False),
 }
 LITTLE_SPACE, TOO_LITTLE_SPACE = 1 << 30, 50 << 20  # bytes

@@ -67,17 +67,34 @@ def _cron() -> Iterator[Record]:
     elif which("crontab") is None:
         message = f"'{wanted[0]}' has a schedule, but there is no crontab command"
         yield finding("cron", "warn", message, "install cron, or start the workflow by other means")
-    elif not _cron_runs():
-        yield finding(
-            "cron",
-            "warn",
-            f"'{wanted[0]}' has a schedule, but no cron daemon runs",
-            "start cron (systemctl start cron)",
-        )
     else:
-        yield finding(
-            "cron", "ok", f"{plural(len(wanted), 'workflow')} with a schedule; 'colony cron list' shows the lines"
-        )
+        runs = _cron_runs()
+        if not runs:
+            message = f"'{wanted[0]}' has a schedule, but no cron daemon runs"
+            yield finding("cron", "warn", message, "start cron (systemctl start cron)")
+        missing = _not_installed(wanted)
+        if missing:
+            message = f"'{missing[0]}' has a schedule, but no line in the crontab"
+            yield finding("cron", "warn", message, "colony cron install")
+        elif runs:
+            message = f"{plural(len(wanted), 'workflow')} with a schedule; 'colony cron list' shows the lines"
+            yield finding("cron", "ok", message)
+
+
+def _not_installed(wanted: list[str]) -> list[str]:
+    """Those of the workflows that the crontab does not start: neither by this colony's block nor by a line of
+    somebody's own that names them, or ticks for all."""
+    import re
+
+    from colony_lib.store import crontab
+
+    table = crontab.read()
+    there = crontab.entries(table, paths.root())
+    lines = b"\n".join(line for line in table.split(b"\n") if not line.lstrip().startswith(b"#"))
+    if re.search(rb"cron'? tick *(?:$|[>|;&])", lines, re.MULTILINE):
+        return []
+    named = set(re.findall(rb"[A-Za-z0-9._-]+", lines))
+    return [name for name in wanted if name not in there and name.encode() not in named]
 
 
 def _cron_runs() -> bool:
@@ -142,7 +159,7 @@ def _env_file() -> Iterator[Record]:
     name = settings["env_file"] if settings else None
     if not name:
         return
-    path = os.path.join(paths.root(), os.path.expanduser(name))
+    path = config.env_file_path(name)
     if not os.path.exists(path):
         yield finding("env_file", "warn", f"'{name}' does not exist", "write it, or take env_file out of colony.yml")
         return

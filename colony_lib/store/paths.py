@@ -165,6 +165,11 @@ def runs_folder() -> str:
     return inside("runs")
 
 
+def schedule(workflow: str) -> str:
+    """What is remembered of a workflow's schedule."""
+    return inside("schedules", check_name(workflow, "workflow") + ".json")
+
+
 def state_folder() -> str:
     return inside("state")
 

@@ -302,6 +302,7 @@ class Run:
             "workflow": self.plan["name"],
             "status": status,
             "date": self.header["date"],
+            "scheduled": self.header.get("scheduled"),
             "started": self.started,
             "ended": ended,
             "duration_seconds": _between(self.started, ended or (clock.now() if status == "running" else None)),

@@ -32,6 +32,11 @@ def new_run_id() -> str:
     return text + clock.short_id("")[:2]
 
 
+def first_id(moment: float) -> str:
+    """What sorts before the id of every run that is made at that moment or later."""
+    return _id_start(int(moment * 1000))
+
+
 def _id_start(milliseconds: int) -> str:
     import time
 
@@ -100,16 +105,22 @@ def ids() -> list[str]:
     return sorted((name for name in names if name.startswith("r") and "." not in name), reverse=True)
 
 
-def load(run_id: str) -> Run:
-    """The run with its journal folded in. ColonyError when it is not there or its plan cannot be read."""
-    folder = paths.run(run_id)
+def read_header(run_id: str) -> Record:
+    """What the run was made with: {run_id, created, trigger, date, yesterday, input, agents, plan}, and `scheduled`
+    for the run of a schedule's time. ColonyError when it is not there or cannot be read."""
+    path = os.path.join(paths.run(run_id), "plan.json")
     try:
-        header = files.read_json(os.path.join(folder, "plan.json"), follow=False)
+        found = files.read_json(path, follow=False)
     except FileNotFoundError:
         raise unknown("run", run_id, ids()) from None
-    if not isinstance(header, dict) or not isinstance(header.get("plan"), dict):
-        raise ColonyError("the run's plan is damaged", where=os.path.join(folder, "plan.json"))
-    return Run(run_id, header).read()
+    if not isinstance(found, dict) or not isinstance(found.get("plan"), dict):
+        raise ColonyError("the run's plan is damaged", where=path)
+    return found
+
+
+def load(run_id: str) -> Run:
+    """The run with its journal folded in. ColonyError when it is not there or its plan cannot be read."""
+    return Run(run_id, read_header(run_id)).read()
 
 
 def every() -> Iterator[Run]:

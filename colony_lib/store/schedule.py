@@ -1,7 +1,9 @@
-"""Cron expressions: what they may be, the times they name in a zone, and the minutes at which the machine must ask.
+"""Cron expressions: what they may be, and the times that they name in a zone.
 
-The grammar is that of crontab(5), for a line of a crontab is what it becomes; and the times are cron's: a fixed time
-that the clock skips in spring runs right after the gap, one that it passes twice in autumn runs once.
+The grammar is that of crontab(5), for a line of a crontab is what it becomes; and the times are those of cron(8): a
+fixed time that the clock skips in spring comes right after the gap, one that it passes twice in autumn comes once. A
+schedule whose minute or hour begins with '*' follows the clock as it is, as does every schedule when the clock changes
+by more than three hours.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ _DAYS = dict(zip("sun mon tue wed thu fri sat".split(), range(7)))  # noqa: SIM9
 _TERM = re.compile(r"(\*|[0-9]{1,2})(?:-([0-9]{1,2}))?(?:/([0-9]{1,2}))?\Z")
 _LONGEST_MONTH = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _AHEAD = 2  # years in which changes of the clock are looked for
+_CORRECTION = 3 * 3600  # seconds; a clock that is changed by more was wrong, and is followed at once
+_RAREST = 40  # years in which every schedule comes that comes at all: a 29 February on a given day of the week
 
 
 def _bad(what: str, where: str | None, fix: str | None) -> ColonyError:
@@ -168,9 +172,18 @@ def same_clock(one: datetime.tzinfo, other: datetime.tzinfo, start: datetime.dat
     return all(at.astimezone(one).utcoffset() == at.astimezone(other).utcoffset() for at in moments)
 
 
+def is_machines(name: str | None) -> bool:
+    """Whether the zone of that name shows the time of the machine's clock, as `same_clock` has it."""
+    import datetime as dt
+
+    from colony_lib.base import clock
+
+    return same_clock(zone(name), machine_zone(), dt.datetime.fromtimestamp(clock.epoch(), dt.UTC))
+
+
 def gaps(fields: str, zone: datetime.tzinfo, start: datetime.datetime) -> list[tuple[str, str]]:
-    """The times of the schedule that the clock skips in the next years: [('2027-03-28 02:00', '03:00')], the
-    second being when it runs instead. Empty for schedules that name no fixed hour."""
+    """The times of the schedule that the clock skips in the next years: [('2027-03-28 02:00', '2027-03-28 03:00')],
+    the second being when it runs instead. Empty for schedules that name no fixed hour."""
     import datetime as dt
 
     minutes, hours, *_ = values = parse(fields)
@@ -178,77 +191,110 @@ def gaps(fields: str, zone: datetime.tzinfo, start: datetime.datetime) -> list[t
         return []
     found = []
     for change, jump in _changes(zone, start):
-        if jump <= dt.timedelta():
+        if not 0 < jump.total_seconds() <= _CORRECTION:
             continue
         after = change.astimezone(zone).replace(tzinfo=None)
         before = after - jump
         for minute in range(int(jump.total_seconds()) // 60):
             skipped = before + dt.timedelta(minutes=minute)
             if skipped.minute in minutes and skipped.hour in hours and _on_day(fields, values, skipped):
-                found.append((f"{skipped:%Y-%m-%d %H:%M}", f"{after:%H:%M}"))
+                found.append((f"{skipped:%Y-%m-%d %H:%M}", f"{after:%Y-%m-%d %H:%M}"))
                 break
     return found
 
 
-def _on_day(fields: str, values: list[set[int]], moment: datetime.datetime) -> bool:
+def _on_day(fields: str, values: list[set[int]], day: datetime.date) -> bool:
     """Cron's rule for days: both fields must fit when one begins with '*', else either."""
     texts = fields.split()
-    in_month, in_week = moment.day in values[2], (moment.weekday() + 1) % 7 in values[4]
+    in_month, in_week = day.day in values[2], (day.weekday() + 1) % 7 in values[4]
     both = texts[2].startswith("*") or texts[4].startswith("*")
-    return moment.month in values[3] and ((in_month and in_week) if both else (in_month or in_week))
+    return day.month in values[3] and ((in_month and in_week) if both else (in_month or in_week))
 
 
 # ── times ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def need_cronsim() -> None:
-    """ColonyError (USAGE) that names the extra when the package is missing."""
-    import importlib.util
+def times(
+    expression: str, zone: datetime.tzinfo, after: datetime.datetime, until: datetime.datetime
+) -> Iterator[tuple[datetime.datetime, str]]:
+    """(moment in UTC, the day in the zone that it counts for) of the schedule's times after `after` up to `until`, in
+    order, no moment twice. A time that the clock skips counts for the day on which it was to be.
 
-    if importlib.util.find_spec("cronsim") is None:
-        raise ColonyError(
-            "the times of a schedule need the package 'cronsim'",
-            fix="install Colony's extra: pip install 'colony[schedule]'",
-            code=USAGE,
-        )
+    Own code, because cronsim (2.8) is right where clocks change by whole hours only (the tests hold this against it
+    there): of '0 */4 * * *' at Lord Howe it loses a time, and in a repeated hour it may give one that is over.
+    """
+    import datetime as dt
+
+    fields = expand(expression)
+    values = parse(fields)
+    walls = [dt.timedelta(hours=hour, minutes=minute) for hour in sorted(values[1]) for minute in sorted(values[0])]
+    fixed = not any(field.startswith("*") for field in fields.split()[:2])
+    one = dt.timedelta(days=1)
+    day = after.astimezone(zone).date() - one  # whose last times a gap may have put off till now
+    midnight = dt.datetime.combine(day, dt.time())
+    begin = _moment(midnight, zone, 0)
+    found: dict[dt.datetime, str] = {}
+    while begin <= until:
+        next_begin = _moment(midnight + one, zone, 0)
+        if _on_day(fields, values, day):
+            clear = begin == _moment(midnight, zone, 1) and next_begin == _moment(midnight + one, zone, 1)
+            plain = clear and next_begin - begin == one  # a day of which the clock shows each time once
+            text = day.isoformat()
+            for wall in walls:
+                for moment, exists in [(begin + wall, True)] if plain else _moments(midnight + wall, zone, fixed):
+                    if after < moment <= until and (exists or moment not in found):
+                        found[moment] = text
+        # What a later day gives comes no earlier than it begins, whatever the clock does at its midnight.
+        for moment in sorted(moment for moment in found if moment < next_begin):
+            yield moment, found.pop(moment)
+        day, midnight, begin = day + one, midnight + one, next_begin
+    yield from sorted(found.items())
+
+
+def _moment(wall: datetime.datetime, zone: datetime.tzinfo, fold: int) -> datetime.datetime:
+    import datetime as dt
+
+    return wall.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC)
+
+
+def _moments(wall: datetime.datetime, zone: datetime.tzinfo, fixed: bool) -> list[tuple[datetime.datetime, bool]]:
+    """[(moment in UTC, whether the clock shows that time then)] at which a time of the wall clock runs."""
+    import datetime as dt
+
+    first, second = _moment(wall, zone, 0), _moment(wall, zone, 1)
+    if first == second:
+        return [(first, True)]
+    follows = not fixed or abs((first - second).total_seconds()) > _CORRECTION
+    if first < second:  # the clock shows it twice
+        return [(first, True), (second, True)] if follows else [(first, True)]
+    if follows:
+        return []
+    low, high = second, first  # the gap's end lies between them
+    before = low.astimezone(zone).utcoffset()
+    while high - low > dt.timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        low, high = (middle, high) if middle.astimezone(zone).utcoffset() == before else (low, middle)
+    end = high.replace(microsecond=0)
+    return [(end + dt.timedelta(seconds=-end.second % 60), False)]
 
 
 def next_times(expression: str, zone: datetime.tzinfo, after: datetime.datetime, count: int) -> list[datetime.datetime]:
-    """The next `count` times after that moment, in the zone. ColonyError when the package cronsim is missing."""
-    fields = expand(expression)
-    need_cronsim()
-    import cronsim
+    """The next `count` times after that moment, in the zone."""
+    import datetime as dt
+    from itertools import islice
 
-    try:
-        times = cronsim.CronSim(fields, after.astimezone(zone))
-        return [next(times) for _ in range(count)]
-    except (cronsim.CronSimError, StopIteration, OverflowError):
-        raise ColonyError(f"'{escape(fields)}' never comes", code=USAGE) from None
+    until = after + dt.timedelta(days=_RAREST * 366)
+    found = [moment.astimezone(zone) for moment, _ in islice(times(expression, zone, after, until), count)]
+    if len(found) < count:
+        raise ColonyError(f"'{escape(expand(expression))}' never comes", code=USAGE)
+    return found
 
 
-def is_due(expression: str, zone: datetime.tzinfo, moment: datetime.datetime) -> bool:
-    """Whether the schedule names the minute in which that moment lies."""
+def at_minute(
+    expression: str, zone: datetime.tzinfo, moment: datetime.datetime
+) -> tuple[datetime.datetime, str] | None:
+    """The time that the schedule names in the minute in which that moment lies, as `times` has it, or None."""
     import datetime as dt
 
     minute = moment.astimezone(dt.UTC).replace(second=0, microsecond=0)
-    found = next_times(expression, zone, minute - dt.timedelta(seconds=1), 1)[0]
-    return found.astimezone(dt.UTC) == minute
-
-
-def candidate_minutes(
-    expression: str, zone: datetime.tzinfo, machine: datetime.tzinfo, start: datetime.datetime
-) -> list[int]:
-    """The minutes of the machine's hours at which a schedule of another zone can be due."""
-    import datetime as dt
-
-    minutes = parse(expand(expression))[0]
-    changes = list(_changes(zone, start))
-    found = set()
-    for moment in [start, *(at for at, _ in changes), *(at for at, _ in _changes(machine, start))]:
-        apart = (moment.astimezone(machine).utcoffset() or dt.timedelta()) - (
-            moment.astimezone(zone).utcoffset() or dt.timedelta()
-        )
-        found |= {(minute + int(apart.total_seconds()) // 60) % 60 for minute in minutes}
-    # What a spring gap swallows is due at the gap's end.
-    found |= {at.astimezone(machine).minute for at, jump in changes if jump > dt.timedelta()}
-    return sorted(found)
+    return next(times(expression, zone, minute - dt.timedelta(minutes=1), minute), None)

@@ -1,7 +1,8 @@
 """Workflow files: finds them, gives each as a checked plan, and answers what a plan asks of its input and its colony.
 
-A plan is {v, name, description, file, trigger: {type, cron, timezone, missed} | None, input_schema, concurrency,
-max_parallel, budget, steps, error_handling}; its steps stand in an order in which each comes after what it depends on:
+A plan is {v, name, description, file, trigger: {type, cron, timezone, missed, window_seconds} | None, input_schema,
+concurrency, max_parallel, budget, steps, error_handling}; its steps stand in an order in which each comes after what
+it depends on:
 {name, agent, depends_on, ancestors, instructions, run, when, timeout_seconds, output_name, output_schema, expect,
 for_each, parallel, retry: {max_attempts, backoff, delay_seconds, max_delay_seconds}, idempotent, on_failure, env, line,
 lines: {key: line}}, and `cache` and `approval` where the file has them. All other keys are always there, None where the
@@ -172,9 +173,9 @@ def warnings(plan: Mapping[str, Any]) -> list[str]:
         zone = schedule.zone(trigger["timezone"])
         now = datetime.datetime.fromtimestamp(clock.epoch(), datetime.UTC)
         for skipped, instead in schedule.gaps(schedule.expand(trigger["cron"]), zone, now)[:1]:
+            when = f"{instead[11:]} that day" if instead[:10] == skipped[:10] else instead
             found.append(
-                f"{plan['name']}: the clock of {schedule.zone_name(zone)} skips {skipped}; the run begins at "
-                f"{instead} that day"
+                f"{plan['name']}: the clock of {schedule.zone_name(zone)} skips {skipped}; the run begins at {when}"
             )
     return found
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,126}[A-Za-z0-9_-])?\Z")
+_LONGEST_WINDOW = 366 * 86400  # seconds
 _LISTS = (("steps",), ("workflow", "steps"), ("error_handling",), ("workflow", "error_handling"))
 # `run: true`, `when: false` and `PORT: 010` are what was written.
 _AS_TEXT = [(*place, None, *key) for place in _LISTS for key in (("run",), ("when",), ("instructions",), ("env", None))]
@@ -186,7 +187,7 @@ class Rules:
 
         trigger = part(self.body, "trigger", dict)
         path = (*self.prefix, "trigger")
-        cron, zone = trigger.get("cron"), trigger.get("timezone")
+        cron, zone, window = trigger.get("cron"), trigger.get("timezone"), trigger.get("window")
         if trigger.get("type") == "schedule" and "cron" not in trigger:
             self.add("the trigger is a schedule without 'cron'", path, 'add cron: "0 2 * * *"')
         if trigger.get("type") == "manual" and "cron" in trigger:
@@ -201,6 +202,12 @@ class Rules:
                 schedule.zone(zone, self.where((*path, "timezone")))
         except ColonyError as error:
             self.keep(error, path)
+        if isinstance(window, (int, float, str)) and not isinstance(window, bool):
+            try:
+                if text.duration(window) > _LONGEST_WINDOW:
+                    self.add("the window of the trigger is longer than a year", (*path, "window"), "write 366d or less")
+            except ColonyError as error:
+                self.add(f"the window of the trigger: {error.what}", (*path, "window"), error.fix)
 
     def _names(self) -> None:
         seen: dict[str, int] = {}
@@ -344,6 +351,7 @@ class Rules:
                 "cron": trigger.get("cron"),
                 "timezone": trigger.get("timezone"),
                 "missed": trigger.get("missed", "skip"),
+                "window_seconds": text.duration(trigger.get("window", "7d")),
             },
             "input_schema": body.get("input"),
             "concurrency": body.get("concurrency", 1),

@@ -206,6 +206,8 @@ class _Reader:
         fix = None
         if "\t" in source[: len(source) - len(source.lstrip())]:
             problem, fix = "a tab in the indentation", "indent with spaces"
+        elif "maximum nesting depth" in problem:  # libyaml's own limit, met before ours as it reads ahead
+            _refuse(f"nested deeper than {DEPTH} levels", self.file, line, "flatten it")
         elif "{{" in source and not source.lstrip().startswith("#") and "flow" not in problem and ": {{" in source:
             fix = 'put a value that begins with {{ in quotes: "{{…}}"'
         elif "cannot start any token" in problem:

@@ -82,10 +82,14 @@ def begin(
     values, agents = check(plan, given)
     place = hold_workflow(plan)
     today, yesterday = dates
-    run = runs.create(
-        plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger, more=more, first=first
-    )
-    return run, [place, hold(run.run_id)]
+    try:
+        run = runs.create(
+            plan, date=today, yesterday=yesterday, input=values, agents=agents, trigger=trigger, more=more, first=first
+        )
+        return run, [place, hold(run.run_id)]
+    except BaseException:
+        locks.release(place)
+        raise
 
 
 def check(plan: dict[str, Any], given: Any) -> tuple[Any, dict[str, Any]]:

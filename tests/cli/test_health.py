@@ -172,6 +172,39 @@ def test_cron_is_asked_for_where_a_workflow_has_a_schedule(colony: Colony, tmp_p
     assert (line["status"], line["message"]) == ("warn", "'daily' has a schedule, but there is no crontab command")
 
 
+def test_a_schedule_that_no_line_of_the_crontab_starts_is_told(colony: Colony, tmp_path: Path) -> None:
+    from tests.cli.test_cron import Cron
+
+    cron = Cron(colony, tmp_path)
+    colony.workflow("daily", SCHEDULED)
+    colony.workflow("weekly", SCHEDULED.replace("0 2 * * *", "@weekly"))
+
+    def told() -> list[str]:
+        lines = found(colony, "cron", env=cron.env)
+        return [
+            f"{line['status']}: {line['message']}; {line['fix']}"
+            for line in lines
+            if "no cron daemon" not in line["message"]
+        ]
+
+    missing = "warn: '{}' has a schedule, but no line in the crontab; colony cron install"
+    assert told() == [missing.format("daily")]
+    cron("install", "daily")
+    assert told() == [missing.format("weekly")]
+    cron("install")
+    assert missing.format("daily") not in told() and missing.format("weekly") not in told()
+    # A line of somebody's own is as good, a remark is not.
+    for table, good in [
+        ("# daily weekly\n", False),
+        ("0 2 * * * cd x && colony workflow run daily\n", False),
+        ("0 2 * * * cd x && colony workflow run daily && colony workflow run 'weekly'\n", True),
+        ("* * * * * cd x && colony cron tick >>log 2>&1\n", True),
+        ("* * * * * cd x && colony cron tick daily >>log 2>&1\n", False),
+    ]:
+        cron.table.write_text(table)
+        assert (missing.format("daily") not in told() and missing.format("weekly") not in told()) is good, table
+
+
 def test_a_clock_that_was_set_back_is_noticed(colony: Colony) -> None:
     assert found(colony, "clock")[0]["status"] == "ok"
     os.utime(colony.root / "colony.yml", (4e9, 4e9))

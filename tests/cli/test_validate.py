@@ -76,6 +76,17 @@ def test_places_are_seen_from_where_one_stands(colony: Colony) -> None:
     assert result.out == f"{colony.root}/colony.yml:1: unknown key 'nme'; did you mean 'name'?\n"
 
 
+def test_a_time_that_the_clock_skips_is_a_warning_and_no_problem(colony: Colony) -> None:
+    colony.workflow("w", 'trigger: {cron: "0 0 * * *", timezone: America/Santiago}\nsteps: [{name: a, run: x}]')
+    colony.workflow("v", 'trigger: {cron: "30 23 * * *", timezone: America/Nuuk}\nsteps: [{name: a, run: x}]')
+    result = colony("validate", env={"COLONY_NOW": "2026-11-23T06:00:00Z"})
+    assert (result.out, result.err) == (
+        "ok: colony.yml and 2 workflows\n",
+        "warning: v: the clock of America/Nuuk skips 2027-03-27 23:30; the run begins at 2027-03-28 00:00\n"
+        "warning: w: the clock of America/Santiago skips 2027-09-05 00:00; the run begins at 01:00 that day\n",
+    )
+
+
 def test_control_characters_in_a_file_do_not_reach_the_terminal(colony: Colony) -> None:
     colony.write("colony.yml", '"\\x1b]0;title\\x07": 1\n')
     result = colony("validate", check=False)

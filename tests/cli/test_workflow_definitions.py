@@ -106,6 +106,12 @@ def test_show_tells_the_plan_in_words(daily: Colony) -> None:
     )
 
 
+def test_show_tells_what_becomes_of_missed_times(colony: Colony) -> None:
+    for missed, line in [("latest, window: 36h", "the newest of the last 1d12h"), ("all", "each of the last 7d00h")]:
+        colony.workflow("w", f'trigger: {{cron: "@daily", missed: {missed}}}\nsteps: [{{name: a, run: x}}]')
+        assert f"\nmissed:      {line} is run later\n" in colony("workflow", "show", "w").out
+
+
 def test_show_prints_the_checked_plan_as_json(daily: Colony) -> None:
     plan = daily.json("workflow", "show", "daily", "--json")
     assert [step["name"] for step in plan["steps"]] == ["fetch", "clean", "check", "load"]

@@ -259,6 +259,19 @@ def test_the_env_file_gives_what_the_environment_lacks_and_all_of_it_is_secret(r
     )
 
 
+def test_a_path_of_the_env_file_wins_over_the_callers_and_is_no_secret(root: Path) -> None:
+    (root / ".env").write_text("KEY=from-file\nPATH=/opt/tools:/usr/bin\n", encoding="utf-8")
+    agent = one_agent(root, "{MORE: '$PATH:/x'}", "env_file: .env\n")
+    given, secrets = config.agent_env(agent, {"KEY": "from-caller", "PATH": "/usr/bin:/bin"})
+    assert given == {"PATH": "/opt/tools:/usr/bin", "MORE": "/opt/tools:/usr/bin:/x"}
+    assert set(secrets) == {"MORE", "PATH", "KEY"}  # what an agent takes by $VAR is one, whatever it is
+    agent = one_agent(root, "{PATH: /mine}", "env_file: .env\n")
+    assert config.agent_env(agent, {"PATH": "/usr/bin:/bin"}) == (
+        {"KEY": "from-file", "PATH": "/mine"},
+        {"KEY": "from-file"},
+    )
+
+
 def test_values_under_env_are_text_as_written(root: Path) -> None:
     agent = one_agent(root, "{A: 010, B: no, C: 1_000, D: 1.50, E: true}")
     assert config.agent_env(agent, {})[0] == {"A": "010", "B": "no", "C": "1_000", "D": "1.50", "E": "true"}

@@ -112,7 +112,13 @@ def test_the_seeds_workflow_loads_as_it_stands(here: Colony) -> None:
     plan = workflow.load("daily-etl")
     assert plan["name"] == "daily-etl"
     assert plan["file"] == ".colony/workflows/daily-etl.yaml"
-    assert plan["trigger"] == {"type": "schedule", "cron": "0 2 * * *", "timezone": None, "missed": "skip"}
+    assert plan["trigger"] == {
+        "type": "schedule",
+        "cron": "0 2 * * *",
+        "timezone": None,
+        "missed": "skip",
+        "window_seconds": 604800.0,
+    }
     assert (plan["concurrency"], plan["max_parallel"], plan["budget"], plan["input_schema"]) == (1, 16, None, None)
     assert [step["name"] for step in plan["steps"]] == [
         "fetch-data",
@@ -178,7 +184,7 @@ def test_all_keys_of_a_step_are_kept_with_their_units(here: Colony) -> None:
         ".colony/workflows/w.yaml",
         """\
 name: w
-trigger: {cron: "@daily", timezone: Europe/Berlin, missed: latest}
+trigger: {cron: "@daily", timezone: Europe/Berlin, missed: latest, window: 36h}
 input: {type: object, properties: {day: {type: string}}}
 concurrency: 2
 max_parallel: 3
@@ -205,7 +211,13 @@ steps:
 """,
     )
     plan = workflow.load("w")
-    assert plan["trigger"] == {"type": "schedule", "cron": "@daily", "timezone": "Europe/Berlin", "missed": "latest"}
+    assert plan["trigger"] == {
+        "type": "schedule",
+        "cron": "@daily",
+        "timezone": "Europe/Berlin",
+        "missed": "latest",
+        "window_seconds": 129600.0,
+    }
     assert (plan["concurrency"], plan["max_parallel"], plan["budget"]) == (2, 3, {"usd": 1.5})
     assert plan["steps"][0]["run"] == "true"
     step = plan["steps"][1]
@@ -426,6 +438,9 @@ def test_a_bad_step_is_told_with_its_line(here: Colony, step: str, expected: str
         ('trigger: {cron: "0 0 30 2 *"}\nsteps: [{name: a, run: x}]', "never comes"),
         ("trigger: {type: cron}\nsteps: [{name: a, run: x}]", "1: 'trigger.type' must be 'manual' or 'schedule'"),
         ('trigger: {cron: "* * * * *", timezone: Mars}\nsteps: [{name: a, run: x}]', "unknown time zone 'Mars'"),
+        ("trigger: {window: 0}\nsteps: [{name: a, run: x}]", "must be a duration such as 30s, 10m or 1h30m"),
+        ("trigger: {window: 9000d}\nsteps: [{name: a, run: x}]", "the window of the trigger: '9000d' is not a duration"),
+        ("trigger: {window: 367d}\nsteps: [{name: a, run: x}]", "1: the window of the trigger is longer than a year"),
         ("trigger: {missed: never}\nsteps: [{name: a, run: x}]", "'skip' or 'latest' or 'all'"),
         ("concurrency: 0\nsteps: [{name: a, run: x}]", "1: 'concurrency' must be at least 1"),
         ("input: {type: objekt}\nsteps: [{name: a, run: x}]", "1: the input: not a JSON Schema"),
