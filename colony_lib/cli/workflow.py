@@ -180,12 +180,26 @@ _VERBS = {
 
 
 def _plain(argv: list[str]) -> Any:
-    """A plain `resume` line: a scheduler says it again and again, mostly of a run that is completed."""
-    if argv[:1] != ["resume"]:
-        return None
-    given = args.simple(argv[1:], switches=["--detach", "--quiet", "-q"], arguments=["run"])
+    """The lines that schedulers, `watch` and scripts say again and again, read without a parser; None for others."""
+    verb, words = argv[:1], argv[1:]
+    quiet = ["--detach", "--quiet", "-q"]
+    given: Any = None
+    if verb == ["run"]:
+        given = args.simple(words, ["--no-cache", "--scheduled", *quiet], ["--input", "--date"], ["name"], least=1)
+        if given is None or (given.date and given.scheduled):
+            return None
+        given.handler, given.date = _run, given.date and args.date(given.date)
+    elif verb == ["resume"]:
+        given = args.simple(words, quiet, arguments=["run"])
+        if given is not None:
+            given.handler = _resume
+    elif verb == ["status"]:
+        given = args.simple(words, ["--watch", "--exit-status", "--json"], arguments=["run"])
+        if given is not None:
+            given.handler = _status
     if given is not None:
-        given.handler, given.run, given.quiet = _resume, given.run or "latest", given.quiet or given.q
+        given.run = getattr(given, "run", None) or "latest"
+        given.quiet = getattr(given, "quiet", False) or getattr(given, "q", False)
     return given
 
 

@@ -214,7 +214,7 @@ def keep_summary(run: Run) -> None:
         return  # whether such a run is alive again is asked of its lock, each time
     size = os.stat(os.path.join(run.folder, "journal.jsonl")).st_size
     path = os.path.join(run.folder, "summary.json")
-    files.write_json(path, {"v": 1, **run.summary(), "journal_bytes": size}, durable=False)
+    files.write_json(path, {"v": 1, **run.summary(), "journal_bytes": size}, indent=None, durable=False)
 
 
 # -- the journal
