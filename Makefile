@@ -6,12 +6,14 @@ VENV   := .venv
 IN     := PATH="$(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP    := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 TESTS  ?=
+BENCH  ?=
+PEERS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs clean distclean
+.PHONY: help demo test check docs bench bench-peers clean distclean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.for-use ## three real days of 2013 through the pipeline of examples/data-pipeline
 	@$(IN) $(VENV)/bin/python examples/data-pipeline/demo.py
@@ -25,6 +27,12 @@ check: $(VENV)/.for-work ## style and types only
 
 docs: $(VENV)/.for-use ## make the README's command reference anew
 	@$(IN) $(VENV)/bin/python tests/docs/reference.py
+
+bench: $(VENV)/.for-work ## how fast it is, as ratios; BENCH='run chain --quick' measures less, BENCH=--write keeps it
+	@$(IN) $(VENV)/bin/python -m tests.bench $(BENCH)
+
+bench-peers: $(VENV)/.for-work ## how fast others are at the same; PEERS='doit ninja' measures only these
+	@$(IN) $(VENV)/bin/python -m tests.bench.peers $(PEERS)
 
 clean: ## remove what the demo, the tests and the tools have left
 	@$(MAKE) --no-print-directory -C examples clean
