@@ -177,6 +177,15 @@ def write_json(path: str, value: Any, *, indent: int | None = 2, durable: bool =
     write_text(path, text, durable=durable, mode=mode)
 
 
+def put(temporary: str, path: str) -> None:
+    """Let the finished file `temporary`, of the same folder, take the place of `path`; durable."""
+    try:
+        os.rename(temporary, path)
+        sync_folder(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise failed("write", path, error) from None
+
+
 def update_json(
     path: str, change: Callable[[Any], Any], *, lock: str, default: Any = None, durable: bool = True
 ) -> Any:

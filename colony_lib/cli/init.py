@@ -99,6 +99,7 @@ def main(argv: list[str]) -> int:
     root = _target()
     _refuse_obstacles(root)
     made = _make(root, given.name, given.force)
+    _share()
     _tell(root, made, bool(given.name))
     show.value(root)
     return OK
@@ -166,6 +167,22 @@ def _make(root: str, name: str | None, force: bool) -> list[str]:
                 files.write_text(path, content)
                 made.append(file)
     return made
+
+
+def _share() -> None:
+    """Where colony.yml says git-backed, the state folder becomes a working tree of its branch at once."""
+    from colony_lib.base import files
+    from colony_lib.store import paths
+
+    lines = files.read_bytes(paths.config_file()).split(b"\n")
+    if not any(b"git-backed" in line.split(b"#")[0] for line in lines):  # reading it as YAML costs ten starts
+        return
+    from colony_lib.store import statesync
+
+    try:
+        statesync.attach()
+    except ColonyError as error:
+        show.note(f"the state is not shared by git yet: {error}")
 
 
 def _as_yaml(name: str) -> str:

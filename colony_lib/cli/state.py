@@ -9,12 +9,16 @@ EXAMPLES = [
     "colony state memory add decision 'load by upsert'",
     "colony state set load_metadata last_load_time=2013-02-08",
     "colony state get load_metadata last_load_time",
+    "colony state sync",
 ]
 NOUNS = {
     "task": "the task list: who may do what next",
     "memory": "what the colony remembers",
     "get": "print a document, or one value of it",
     "set": "change a document, under its lock",
+    "pull": "bring in what other machines have shared",
+    "push": "share what is here with other machines",
+    "sync": "both: bring in what others have shared, and share what is here",
 }
 
 
@@ -32,6 +36,10 @@ def main(argv: list[str]) -> int:
         from colony_lib.cli import state_document
 
         return state_document.main(noun, argv[1:])
+    if noun in ("pull", "push", "sync"):
+        from colony_lib.cli import state_sync
+
+        return state_sync.main(noun, argv[1:])
     from colony_lib.cli import args
 
     parser = args.Parser("colony state", SUMMARY, EXAMPLES)

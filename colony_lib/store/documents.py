@@ -195,15 +195,16 @@ def change(name: str, assignments: Sequence[tuple[str, str, Any]], conditions: S
 def update(name: str, changed: Callable[[Any], Any]) -> Any:
     """Make the document `changed(document)` under its lock ({} where there is none yet); returns it. ColonyError
     (USAGE) when what is there is not JSON."""
-    return files.update_json(paths.document(name), changed, lock=_lock(name), default={})
+    return files.update_json(paths.document(name), changed, lock=lock(name), default={})
 
 
 def replace(name: str, new: Any) -> Any:
     """Make the document this value, whatever it was (it may have been damaged)."""
-    with locks.held(_lock(name), what=f"the document '{name}'"):
+    with locks.held(lock(name), what=f"the document '{name}'"):
         files.write_json(paths.document(name), new)
     return new
 
 
-def _lock(name: str) -> str:
+def lock(name: str) -> str:
+    """The lock file of a document."""
     return paths.lock("document-" + os.path.basename(paths.document(name)))

@@ -132,6 +132,11 @@ def metrics_folder() -> str:
     return inside("metrics")
 
 
+def own_claims() -> str:
+    """Which claims were made on this machine; it lies in the state folder and is not shared."""
+    return inside("state", ".claims.json")
+
+
 def run(run_id: str) -> str:
     return inside("runs", check_name(run_id, "run"))
 
@@ -147,6 +152,16 @@ def runs_folder() -> str:
 
 def state_folder() -> str:
     return inside("state")
+
+
+def state_file(name: str) -> str:
+    """A file of the shared state by its name in the branch: 'tasks.jsonl', '.fields/NAME.jsonl'."""
+    return inside("state", *name.split("/"))
+
+
+def state_worktree_making() -> str:
+    """Where git makes the worktree that the state folder then becomes; its name is the worktree's in git."""
+    return inside("cache", "colony-state")
 
 
 def tasks() -> str:
