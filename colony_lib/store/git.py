@@ -296,8 +296,10 @@ def find(folder: str) -> tuple[str, str] | None:
     return top, os.path.realpath(os.path.join(folder, common))
 
 
-def remote_environment(repository: Repository) -> dict[str, str]:
+def remote_environment(repository: Repository, url: str) -> dict[str, str]:
     """More for the environment of a call that talks to another machine: ssh asks nothing and does not wait for ever."""
+    if url.startswith(("/", ".", "file://", "http://", "https://")):
+        return {}
     given = env.get("GIT_SSH_COMMAND")
     if given is None and env.get("GIT_SSH") is None:
         given = repository.run("config", "--get", "core.sshCommand").text or "ssh"

@@ -36,7 +36,7 @@ class Remote:
         self.push_url = push_url
 
     def _talk(self, *words: str) -> Done:
-        more = git.remote_environment(self.repository)
+        more = git.remote_environment(self.repository, self.url)
         return self.repository.run(*words, more=more, limit=git.NETWORK_LIMIT)
 
     def _unreachable(self, done: Done) -> ColonyError:
@@ -53,10 +53,11 @@ class Remote:
         found = (line.split("\t", 1) for line in done.text.splitlines())
         return next((parts[0] for parts in found if parts[1:] == [full]), None)
 
-    def fetch(self, into: str) -> str | None:
-        """The commit that the branch stands at there, fetched with all that it needs into the reference `into`."""
+    def fetch(self, into: str, known: str | None) -> str | None:
+        """The commit that the branch stands at there, fetched with all that it needs into the reference `into`, which
+        stands at the commit `known` so far."""
         there = self.look()
-        if there is None or self.repository.refs([into]).get(into) == there:
+        if there is None or there == known:
             return there
         options = ["--quiet", "--no-write-fetch-head", "--no-tags", "--no-recurse-submodules", "--no-auto-gc"]
         options += ["--no-show-forced-updates", "--refmap="]
@@ -74,7 +75,7 @@ class Remote:
             repository = self.repository
             mine = git.Repository(repository.git_dir, repository.cwd, [*repository.alive, held], repository.hide)
             words = ["--quiet", "--porcelain", "--no-verify", "--recurse-submodules=no"]
-            more = git.remote_environment(mine)
+            more = git.remote_environment(mine, self.push_url)
             words = ["push", *words, "--", self.push_url, f"{commit}:refs/heads/{self.branch}"]
             done = mine.run(*words, more=more, limit=git.NETWORK_LIMIT)
         finally:
@@ -153,8 +154,8 @@ def choose(repository: Repository, location: str, written: str, branch: str) -> 
     """The remote that colony.yml's `location` means: a URL or path, the name of one of the repository's remotes, or,
     with in-repo, 'origin' or the only one. None when the repository has none. `written` is the location as colony.yml
     has it, without the values of its variables."""
-    names = repository.run("remote").text.split("\n")
-    names = [name for name in names if name]
+    remotes = _remotes(repository)
+    names = sorted(remotes)
     if location == IN_REPO:
         if not names:
             return None
@@ -170,10 +171,16 @@ def choose(repository: Repository, location: str, written: str, branch: str) -> 
         is_url = "://" in location or ":" in location.split("/", 1)[0]
         url = location if is_url else os.path.join(paths.root(), os.path.expanduser(location))
         return Remote(repository, branch, f"'{written}'", url, url)
-    address = _setting(repository, location, "url") or location  # git, too, takes the name for the address then
-    return Remote(repository, branch, f"'{location}'", address, _setting(repository, location, "pushurl") or address)
+    return Remote(repository, branch, f"'{location}'", *remotes[location])
 
 
-def _setting(repository: Repository, name: str, key: str) -> str | None:
-    found = repository.run("config", "--get-all", f"remote.{name}.{key}")
-    return found.text.split("\n")[0] if found.code == 0 and found.text else None
+def _remotes(repository: Repository) -> dict[str, tuple[str, str]]:
+    """{name: (where to fetch from, where to push to)} of the repository's remotes."""
+    found: dict[str, dict[str, str]] = {}
+    done = repository.run("config", "--null", "--get-regexp", r"^remote\..*\.")
+    for entry in done.text.split("\0"):
+        setting, _, value = entry.partition("\n")
+        name, _, key = setting.removeprefix("remote.").rpartition(".")
+        if name:
+            found.setdefault(name, {}).setdefault(key, value)
+    return {name: (keys["url"], keys.get("pushurl", keys["url"])) for name, keys in found.items() if "url" in keys}

@@ -149,13 +149,13 @@ class _Sync:
         import os
         import socket
 
-        died = bool(locks.note(paths.lock("state-sync")))
+        self._died = bool(locks.note(paths.lock("state-sync")))
         locks.sign(lock, f"{os.getpid()} since {clock.now()}")
         self.branch = wanted.branch
         self.host = escape(cut(socket.gethostname() or "somewhere", 60))
         self.repository: Repository = stateworktree.open_repository(wanted.location, [lock])
         self.repository.hide = wanted.hide
-        stateremote.clear_dead(stateworktree.dead_locks(self.repository, self.branch), 0.0 if died else 1.0)
+        stateremote.clear_dead(stateworktree.dead_locks(self.repository, self.branch), 0.0 if self._died else 1.0)
         stateworktree.check_free(self.repository, self.branch)
         self.head = f"refs/heads/{self.branch}"
         self.base, self.merging, self.fetched = (
@@ -187,14 +187,22 @@ class _Sync:
             self._states[commit] = statetree.read(self.repository, commit)
         return self._states[commit]
 
+    def _fetch(self) -> str | None:
+        """The commit of the remote's branch, as `fetched` has it from now on."""
+        theirs = self.remote.fetch(self.fetched, self.refs.get(self.fetched)) if self.remote else None
+        if theirs is not None:
+            self.refs[self.fetched] = theirs
+        return theirs
+
     # -- the steps
 
     def exchange(self, verb: str) -> dict[str, Any]:
         if self.remote is None and verb != "sync":
             fix = "git remote add origin URL"
             raise ColonyError(f"there is no remote to {verb} {'from' if verb == 'pull' else 'to'}", fix=fix)
-        theirs = self.remote.fetch(self.fetched) if self.remote else None
         self._read_refs()
+        theirs = self._fetch()
+        before = self.refs.get(self.base)
         if self.base not in self.refs:
             for commit in {theirs, self.refs.get(self.head)} - {None}:
                 statetree.check_is_state(self.repository, str(commit), self.branch)
@@ -205,7 +213,7 @@ class _Sync:
         if merged is not None and verb != "push":
             losses += self._write_back(local, mine, merged)
         now = self.refs.get(self.base)
-        if now is not None:
+        if now is not None and (now != before or self._died):
             stateworktree.refresh(self.repository, now)
         stateworktree.tidy(self.repository)
         if refusal is not None:
@@ -269,7 +277,7 @@ class _Sync:
             except ColonyError as error:
                 return merged, theirs, False, error
             time.sleep(random.uniform(0.02, 0.1) * min(attempt + 1, 8))
-            theirs = self.remote.fetch(self.fetched)
+            theirs = self._fetch()
         what = f"other machines were faster {ROUNDS} times"
         fix = "what came until then is merged; try again later"
         return merged, theirs, False, ColonyError(what, fix=fix, code=BUSY)
