@@ -98,7 +98,8 @@ class Machine(Colony):
         found = {}
         for path in sorted(self.state.rglob("*")):
             name = str(path.relative_to(self.state))
-            if path.is_file() and name not in (".git", ".claims.json") and not name.startswith(".git/"):
+            own = name in (".git", ".claims.json") or name.startswith(".git/") or name.endswith(".times")
+            if path.is_file() and not own:
                 found[name] = path.read_bytes()
         return found
 

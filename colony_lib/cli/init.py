@@ -171,11 +171,9 @@ def _make(root: str, name: str | None, force: bool) -> list[str]:
 
 def _share() -> None:
     """Where colony.yml says git-backed, the state folder becomes a working tree of its branch at once."""
-    from colony_lib.base import files
-    from colony_lib.store import paths
+    from colony_lib.store import config
 
-    lines = files.read_bytes(paths.config_file()).split(b"\n")
-    if not any(b"git-backed" in line.split(b"#")[0] for line in lines):  # reading it as YAML costs ten starts
+    if not config.may_share():
         return
     from colony_lib.store import statesync
 

@@ -8,7 +8,9 @@ document says is a function of its map. A write that knew another one is later t
 
 from __future__ import annotations
 
-from colony_lib.base import clock, jsontext
+import os
+
+from colony_lib.base import clock, files, jsonl, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import journal
 
@@ -128,8 +130,9 @@ def live(history: Map) -> Fields:
     return said if said or not history else {"": EMPTY}
 
 
-def stamped(history: Map, now: Fields, at: int, by: str) -> Map:
-    """The history with whatever differs in the document as it is now, written by `by` at `at` (ms since 1970).
+def stamped(history: Map, now: Fields, at: int, by: str, times: dict[str, int] | None = None) -> Map:
+    """The history with whatever differs in the document as it is now, written by `by` at the time that `times` has for
+    the field, else at `at` (ms since 1970).
 
     Each new write is later than the one it replaces, even where the clock stood before it. The map itself, not a
     copy, when nothing differs.
@@ -137,19 +140,14 @@ def stamped(history: Map, now: Fields, at: int, by: str) -> Map:
     if live(history) == now:
         return history
     made = dict(history)
-    for path, value in now.items():
-        old = history.get(path)
-        if old is None or old[2] != value:
-            made[path] = _after(old, at, by, value)
-    for path, old in history.items():
-        if path not in now and old[2] != GONE:
-            made[path] = _after(old, at, by, GONE)
+    for path in {**history, **now}:
+        old, value = history.get(path), now.get(path, GONE)
+        if (GONE if old is None else old[2]) != value:
+            least = 0 if old is None else old[0] + 1
+            noted = (times or {}).get(path, -1)
+            # A time that was noted before the last sync is of a write that has been shared.
+            made[path] = min(max(noted if noted >= least else at, least), LAST), by, value
     return made
-
-
-def _after(old: Write | None, at: int, by: str, value: str) -> Write:
-    least = 0 if old is None else old[0] + 1
-    return min(max(at, least, 0), LAST), by, value
 
 
 def known(history: Map, now: Fields) -> Map:
@@ -193,6 +191,35 @@ def moved(before: Fields, now: Fields, onto: Fields) -> Fields:
     }
     within = {above for path in made for above in _above(path)}
     return made | {path: value for path, value in changed.items() if value != EMPTY or path not in within}
+
+
+# -- when fields were written, until a sync takes note: a line for each write, "MILLISECONDS POINTER"
+
+
+def note_times(path: str, differ: Iterable[str]) -> None:
+    """Note that these fields are written now. The document's lock is held; a power cut may take the note away, and the
+    time of the file then stands for it."""
+    now = int(clock.epoch() * 1000)
+    lines = "".join(f"{now} {jsontext.dumps(field)}\n" for field in differ)
+    fd = jsonl.open_append(path)
+    try:
+        files.write_all(fd, lines.encode("utf-8"))
+    except OSError as error:
+        raise files.failed("append to", path, error) from None
+    finally:
+        os.close(fd)
+
+
+def read_times(data: bytes) -> dict[str, int]:
+    """{field: when it was last written, in ms since 1970}."""
+    found: dict[str, int] = {}
+    for line in data.split(b"\n"):
+        moment, _, field = line.partition(b" ")
+        try:
+            found[str(jsontext.loads(field))] = int(moment)
+        except (ColonyError, ValueError):
+            continue  # torn by a kill
+    return found
 
 
 # -- as a file: one write a line, so that git's union of two such files is right as well

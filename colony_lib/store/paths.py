@@ -91,6 +91,11 @@ def document(name: str) -> str:
     return inside("state", check_name(name.removesuffix(".json"), "document") + ".json")
 
 
+def field_times(name: str) -> str:
+    """When the fields of a document were written since it was last shared."""
+    return inside("state", "." + os.path.basename(document(name)) + ".times")
+
+
 def lineage_folder() -> str:
     return inside("lineage")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from colony_lib.store.taskloss import Loss
 
 ATTEMPTS = 3
+TIMES_LIMIT = 64 << 20  # bytes
 _STAGED = ".merged"
 
 
@@ -76,6 +77,7 @@ def snapshot(base: State, others: dict[str, fields.Map], host: str) -> State:
         try:
             with _lock(entry):
                 found = _content(entry, statetree.DOCUMENT_LIMIT)
+                times = _times(name)
             if found is None or found[0] == base.documents.get(name):
                 continue
             now = fields.parse(found[0])
@@ -88,8 +90,34 @@ def snapshot(base: State, others: dict[str, fields.Map], host: str) -> State:
             continue
         state.documents[name] = found[0]
         history = base.fields.get(name) or fields.known(others.get(name, {}), now)
-        state.fields[name] = fields.stamped(history, now, found[1], host)
+        state.fields[name] = fields.stamped(history, now, found[1], host, fields.read_times(times))
     return state
+
+
+def _times(name: str) -> bytes:
+    """What was noted of when the document's fields were written."""
+    try:
+        return files.read_bytes(paths.field_times(name), limit=TIMES_LIMIT, follow=False)
+    except (ColonyError, FileNotFoundError):
+        return b""
+
+
+def forget_times(state: State) -> None:
+    """What was noted of writes that are committed now is of no more use; a document that was written to since keeps
+    its notes until the next time."""
+    for name, data in state.documents.items():
+        if os.path.lexists(paths.field_times(name)):
+            with _lock(f"{name}.json"):
+                if _is(f"{name}.json", data):
+                    os.unlink(paths.field_times(name))
+
+
+def _is(file: str, data: bytes) -> bool:
+    try:
+        found = _content(file, statetree.DOCUMENT_LIMIT)
+    except ColonyError:
+        return False
+    return found is not None and found[0] == data
 
 
 def _listed() -> list[str]:

@@ -12,6 +12,8 @@ from colony_lib.store import git
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from colony_lib.store.git import Done, Repository
 
 IN_REPO = "in-repo"
@@ -53,11 +55,11 @@ class Remote:
         found = (line.split("\t", 1) for line in done.text.splitlines())
         return next((parts[0] for parts in found if parts[1:] == [full]), None)
 
-    def fetch(self, into: str, known: str | None) -> str | None:
-        """The commit that the branch stands at there, fetched with all that it needs into the reference `into`, which
-        stands at the commit `known` so far."""
+    def fetch(self, into: str, known: Iterable[str]) -> str | None:
+        """The commit that the branch stands at there. It is one of `known`, the commits that are here with all that
+        they need, or is fetched into the reference `into`."""
         there = self.look()
-        if there is None or there == known:
+        if there is None or there in known:
             return there
         options = ["--quiet", "--no-write-fetch-head", "--no-tags", "--no-recurse-submodules", "--no-auto-gc"]
         options += ["--no-show-forced-updates", "--refmap="]

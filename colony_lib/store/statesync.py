@@ -188,11 +188,8 @@ class _Sync:
         return self._states[commit]
 
     def _fetch(self) -> str | None:
-        """The commit of the remote's branch, as `fetched` has it from now on."""
-        theirs = self.remote.fetch(self.fetched, self.refs.get(self.fetched)) if self.remote else None
-        if theirs is not None:
-            self.refs[self.fetched] = theirs
-        return theirs
+        """The commit that the remote's branch stands at."""
+        return self.remote.fetch(self.fetched, self.refs.values()) if self.remote else None
 
     # -- the steps
 
@@ -245,6 +242,7 @@ class _Sync:
         local = statefiles.snapshot(before, elsewhere, self.host)
         found = statewords.changes(before, local)
         if not statewords.any_of(found) and local.files() == before.files():
+            statefiles.forget_times(local)
             return local, base
         self._keep_claims(before, local)
         message = statewords.message(statewords.words(found), self.host, merged=False)
@@ -253,6 +251,7 @@ class _Sync:
         head = self.refs.get(self.head)
         moves = {"base": commit, "merging": commit} | ({"head": commit} if head == base else {})
         self._move("committed", **moves)
+        statefiles.forget_times(local)
         return local, commit
 
     def _keep_claims(self, before: State, local: State) -> None:

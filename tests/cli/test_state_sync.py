@@ -681,7 +681,7 @@ def test_health_says_what_would_keep_the_state_from_being_shared(one: Machine, t
 # ---- locks, signals, full disks
 
 
-def test_dead_locks_of_its_own_are_cleared_and_nobody_elses(one: Machine) -> None:
+def test_dead_locks_of_its_own_are_cleared_and_nobody_elses(one: Machine, remote: Path) -> None:
     one.add("x")
     one.exchange()
     folder = one.root / ".git"
@@ -700,6 +700,9 @@ def test_dead_locks_of_its_own_are_cleared_and_nobody_elses(one: Machine) -> Non
     one.add("y")
     assert one.sync().err == "sent tasks: 1 added\n"
     assert not any(path.exists() for path in own) and all(path.exists() for path in others)
+    (remote / "refs/heads/colony/state.lock").touch()  # a push to a remote on this machine was shot
+    one.add("z")
+    assert one.sync().err == "sent tasks: 1 added\n"
 
 
 def test_a_second_sync_waits_for_the_first_and_then_gives_up_with_75(one: Machine, remote: Path) -> None:
