@@ -54,7 +54,10 @@ class Machine(Colony):
 
     def exchange(self, verb: str = "sync") -> dict[str, Any]:
         paths.use(str(self.root))
-        return statesync.run(verb)
+        result, refusal = statesync.run(verb)
+        if refusal is not None:
+            raise refusal
+        return result
 
     def add(self, title: str) -> str:
         paths.use(str(self.root))
@@ -98,7 +101,7 @@ class Machine(Colony):
         found = {}
         for path in sorted(self.state.rglob("*")):
             name = str(path.relative_to(self.state))
-            own = name in (".git", ".claims.json") or name.startswith(".git/") or name.endswith(".times")
+            own = name in (".git", ".claims.json") or name.startswith(".git/") or name.endswith((".times", ".tmp"))
             if path.is_file() and not own:
                 found[name] = path.read_bytes()
         return found
@@ -177,13 +180,14 @@ def settle(machines: list[Machine]) -> None:
 
 
 def check_whole(remote: Path, machines: list[Machine]) -> None:
-    """All have the same, readable and whole; git finds nothing wrong anywhere; nothing is half-done."""
+    """All have the same, readable and whole; git finds nothing wrong anywhere; nothing is half-done but a
+    temporary file of a writer that was shot."""
     first = machines[0].meaning()
     for each in machines:
         assert each.meaning() == first
         assert each.state_git("status", "--porcelain") == ""
         fsck(each.root)
-        assert not [path for path in each.state.iterdir() if path.name.endswith((".merged", ".tmp", ".lock"))]
+        assert not [path for path in each.state.iterdir() if path.name.endswith((".merged", ".lock"))]
     for name, data in first.items():
         assert b"<<<<<<<" not in data and b">>>>>>>" not in data
         if name.endswith(".jsonl"):

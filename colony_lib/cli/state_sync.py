@@ -34,14 +34,16 @@ def main(verb: str, argv: list[str]) -> int:
     given = parser.parse_args(argv)
     from colony_lib.store import statesync
 
-    result = statesync.run(verb)
-    _tell(result)
+    result, refusal = statesync.run(verb)
+    _tell(result, refusal is None)
     if given.json:
         show.record(result)
+    if refusal is not None:
+        raise refusal
     return OK
 
 
-def _tell(result: dict[str, Any]) -> None:
+def _tell(result: dict[str, Any], done: bool) -> None:
     from colony_lib.store import statewords
 
     for found in result["left_out"]:
@@ -55,5 +57,5 @@ def _tell(result: dict[str, Any]) -> None:
         show.note(f"sent {went}")
     if result["remote"] is None:
         show.note("committed here only: the repository has no remote (git remote add origin URL)")
-    elif not came and not went:
+    elif done and not came and not went:
         show.note("sent" if result["pushed"] else "unchanged")

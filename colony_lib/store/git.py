@@ -17,9 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable, Sequence
+    from typing import IO
 
 LOCAL_LIMIT = 300.0  # seconds that a call may take,
 NETWORK_LIMIT = 900.0  # and one that talks to another machine
+PIPE_LIMIT = 1 << 18  # bytes
 # Of git's own variables these say how to reach and to trust other machines, or who one is; no other gets through.
 _KEPT = {
     "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_PROXY_COMMAND",
@@ -111,12 +113,13 @@ def run(
     import subprocess
 
     command = ["git", *(word for setting in _SETTINGS for word in ("-c", setting)), *words]
+    much = _as_file(data) if len(data) > PIPE_LIMIT else None
     try:
         process = subprocess.Popen(
             command,
             cwd=cwd,
             env={**environment(), **(more or {})},
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE if much is None else much,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=tuple(fd for fd in alive if fd >= 0),
@@ -128,8 +131,11 @@ def run(
         raise ColonyError("git is not installed, or not on PATH", fix="install git, 2.30 or newer") from None
     except OSError as error:
         raise ColonyError(f"git cannot be started: {os.strerror(error.errno or 0)}") from None
+    finally:
+        if much is not None:
+            much.close()
     try:
-        out, err = process.communicate(data, timeout=limit)
+        out, err = process.communicate(data if much is None else None, timeout=limit)
     except subprocess.TimeoutExpired:
         _end(process)
         raise ColonyError(f"git {words[0]} had not ended after {limit:g} s", fix="try again later") from None
@@ -137,6 +143,19 @@ def run(
         _end(process)
         raise
     return Done(process.returncode, out, err)
+
+
+def _as_file(data: bytes) -> IO[bytes]:
+    """The data in a file without a name: through a pipe Python would hand it on in small pieces."""
+    import tempfile
+
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        file.write(data)
+        file.seek(0)
+    except OSError as error:
+        raise ColonyError(f"cannot write in '{tempfile.gettempdir()}': {os.strerror(error.errno or 0)}") from None
+    return file
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -261,10 +280,13 @@ class Repository:
         return self.ask("write into the repository", "mktree", "-z", "--missing", data=b"".join(lines))
 
     def commit(self, tree: str, parents: Sequence[str], message: str) -> str:
-        more = {} if self.run("var", "GIT_COMMITTER_IDENT").code == 0 else _nobody()
-        words = [word for parent in parents for word in ("-p", parent)]
-        doing = "write into the repository"
-        return self.ask(doing, "commit-tree", tree, *words, data=message.encode("utf-8"), more=more)
+        words = ["commit-tree", tree, *(word for parent in parents for word in ("-p", parent))]
+        done = self.run(*words, data=message.encode("utf-8"))
+        if done.code != 0:  # most often git does not know who we are
+            done = self.run(*words, data=message.encode("utf-8"), more=_nobody())
+        if done.code != 0:
+            raise self.failed("write into the repository", done)
+        return done.text
 
     def set_refs(self, values: dict[str, str], expected: dict[str, str], why: str) -> None:
         """Point the references at the objects, all or none; each must still be as in `expected` (or not there)."""

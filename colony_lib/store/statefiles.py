@@ -14,7 +14,7 @@ import os
 
 from colony_lib.base import files, locks
 from colony_lib.base.errors import BUG, BUSY, ColonyError
-from colony_lib.store import documents, fields, lineunion, paths, statetree, taskloss, tasks
+from colony_lib.store import documents, fields, lineunion, paths, statetree, taskloss
 from colony_lib.store.statetree import State
 
 TYPE_CHECKING = False
@@ -204,15 +204,15 @@ def _put_journal(file: str, merged: bytes, before: bytes) -> list[Loss]:
             union = lineunion.union(here, merged)
             if union == here:
                 return losses
-            if not set(lineunion.split(union)) >= set(lineunion.split(here)):
+            if lineunion.missing(here, union):
                 raise ColonyError("a merge would have taken lines away; nothing was written", where=path, code=BUG)
             replacing = files.replacing(path)
             with replacing as fd:
                 files.write_all(fd, union)
                 os.fsync(fd)  # so that under the lock little is left to do
-                if file == "tasks.jsonl":
-                    own = taskloss.kept() | taskloss.ids_of(lineunion.missing(here, before))
-                    losses = taskloss.losses(tasks.load(), taskloss.load(replacing.temporary), own)
+                if file == statetree.TASKS:
+                    own = taskloss.kept() | taskloss.claims_in(lineunion.missing(here, before))
+                    losses = taskloss.losses(own, replacing.temporary)
                     taskloss.tell(losses)
                 if not last:
                     lock.__enter__()

@@ -32,7 +32,6 @@ from colony_lib.store import (
     statewords,
     stateworktree,
     taskloss,
-    tasks,
 )
 from colony_lib.store.statetree import State
 
@@ -85,12 +84,12 @@ def settings() -> Settings:
     return Settings(loaded["shared_state"], loaded["env_file"])
 
 
-def run(verb: str) -> dict[str, Any]:
-    """Do a 'pull', 'push' or 'sync'; what came of it, as schemas/state-sync.schema.json has it.
+def run(verb: str) -> tuple[dict[str, Any], ColonyError | None]:
+    """Do a 'pull', 'push' or 'sync'; (what came of it, as schemas/state-sync.schema.json has it, why it could not be
+    sent). The reason's code is FAILED when the remote refuses or is gone, BUSY when other pushes are always faster.
 
-    ColonyError: FAILED when the remote cannot be reached or refuses, BUSY when another sync goes on or other pushes
-    are always faster, USAGE when the set-up is wrong. What is in the files is then as it was, or has grown by what
-    could be merged.
+    ColonyError when nothing was done and the state is as it was: FAILED when the remote cannot be reached, BUSY when
+    another sync goes on, USAGE when the set-up is wrong.
     """
     wanted = settings()
     return _alone(lambda lock: _Sync(wanted, lock).exchange(verb))
@@ -158,7 +157,7 @@ class _Sync:
         stateremote.clear_dead(stateworktree.dead_locks(self.repository, self.branch), 0.0 if self._died else 1.0)
         stateworktree.check_free(self.repository, self.branch)
         self.head = f"refs/heads/{self.branch}"
-        self.base, self.merging, self.fetched = (
+        self.base, self.merging, self.fetched, _ = (
             stateworktree.private(kind, self.branch) for kind in stateworktree.OWN_REFS
         )
         if stateworktree.is_own(self.repository):
@@ -193,7 +192,7 @@ class _Sync:
 
     # -- the steps
 
-    def exchange(self, verb: str) -> dict[str, Any]:
+    def exchange(self, verb: str) -> tuple[dict[str, Any], ColonyError | None]:
         if self.remote is None and verb != "sync":
             fix = "git remote add origin URL"
             raise ColonyError(f"there is no remote to {verb} {'from' if verb == 'pull' else 'to'}", fix=fix)
@@ -212,10 +211,8 @@ class _Sync:
         now = self.refs.get(self.base)
         if now is not None and (now != before or self._died):
             stateworktree.refresh(self.repository, now)
-        stateworktree.tidy(self.repository)
-        if refusal is not None:
-            raise refusal
-        return self._result(verb, local, mine, merged, theirs, pushed, losses)
+            stateworktree.pack(self.repository, self.branch, self._state(now).size())
+        return self._result(verb, local, mine, merged, theirs, pushed, losses), refusal
 
     def _finish(self) -> list[Loss]:
         """Bring to its end what a killed sync had begun to write back."""
@@ -244,7 +241,8 @@ class _Sync:
         if not statewords.any_of(found) and local.files() == before.files():
             statefiles.forget_times(local)
             return local, base
-        self._keep_claims(before, local)
+        tasks = statetree.TASKS
+        taskloss.keep(lineunion.missing(local.journals.get(tasks, b""), before.journals.get(tasks, b"")))
         message = statewords.message(statewords.words(found), self.host, merged=False)
         commit = self.repository.commit(statetree.write(self.repository, local), [base] if base else [], message)
         self._states[commit] = local
@@ -253,12 +251,6 @@ class _Sync:
         self._move("committed", **moves)
         statefiles.forget_times(local)
         return local, commit
-
-    def _keep_claims(self, before: State, local: State) -> None:
-        file = "tasks.jsonl"
-        new = lineunion.missing(local.journals.get(file, b""), before.journals.get(file, b""))
-        if new:
-            taskloss.keep(new, tasks.load())
 
     def _meet(
         self, verb: str, mine: str | None, theirs: str | None
@@ -339,5 +331,5 @@ class _Sync:
             "received": received,
             "sent": sent,
             "lost": list(losses),
-            "left_out": [{"name": name, "why": why} for name, why in left_out],
+            "left_out": [{"name": escape(name), "why": why} for name, why in left_out],
         }

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from colony_lib.store.git import Repository
 
-JOURNALS = ("memory.jsonl", "tasks.jsonl")
+TASKS = "tasks.jsonl"
+JOURNALS = ("memory.jsonl", TASKS)
 JOURNAL_LIMIT = 256 << 20  # bytes; git servers refuse larger files anyway
 LINES_LIMIT = 2_000_000
 DOCUMENT_LIMIT = 32 << 20
@@ -46,6 +47,10 @@ class State:
         self.fields: dict[str, fields.Map] = {}
         self.others: dict[str, tuple[str, str, str]] = {}
         self.left_out: list[tuple[str, str]] = []
+
+    def size(self) -> int:
+        """Its bytes, roughly."""
+        return sum(map(len, [*self.journals.values(), *self.documents.values()]))
 
     def files(self) -> dict[str, bytes]:
         """{path: content} of what the branch holds of it."""

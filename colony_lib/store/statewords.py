@@ -27,7 +27,7 @@ def changes(old: State, new: State) -> Changes:
     for file in statetree.JOURNALS:
         counts: dict[str, int] = {}
         for line in lineunion.missing(new.journals.get(file, b""), old.journals.get(file, b"")):
-            verb = _verb(line) if file == "tasks.jsonl" else "added"
+            verb = _verb(line) if file == statetree.TASKS else "added"
             counts[verb] = counts.get(verb, 0) + 1
         found[file.removesuffix(".jsonl")] = counts
     documents = {}

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from colony_lib.store.git import Repository
 
-OWN_REFS = ("base", "merging", "fetched")
+OWN_REFS = ("base", "merging", "fetched", "packed")
+MANY, LARGE = 1000, 1 << 30  # commits, and bytes of them, that are packed together
 _POINTER_LIMIT = 1 << 16
 
 
 def private(kind: str, branch: str) -> str:
-    """A reference of the sync's own: `base`, `merging` or `fetched` (see store.statesync)."""
+    """A reference of the sync's own: `base`, `merging`, `fetched` (see store.statesync) or `packed`."""
     return f"refs/colony/{kind}/{branch}"
 
 
@@ -91,7 +92,13 @@ def _head(repository: Repository, folder: str) -> str:
 
 
 def _pointer() -> str:
+    """The .git file of the state folder."""
     return os.path.join(os.path.realpath(paths.state_folder()), ".git")
+
+
+def _making() -> str:
+    """The same of the worktree that is being made."""
+    return os.path.join(os.path.realpath(paths.state_worktree_making()), ".git")
 
 
 def _worktrees(repository: Repository) -> Iterator[tuple[str, str, str]]:
@@ -135,7 +142,7 @@ def check_free(repository: Repository, branch: str) -> None:
                 what = f"the state folder has something else than the branch '{escape(branch)}' checked out"
                 fix = f"git -C .colony/state checkout {branch}"
                 raise ColonyError(what, where=paths.shown(place), fix=fix, code=FAILED)
-        elif head == ours:
+        elif head == ours and named != _making():
             what = f"the branch '{escape(branch)}' is checked out in '{escape(place)}'"
             fix = "check out another one there, or give this colony a branch of its own: shared_state: {branch: NAME}"
             raise ColonyError(what, fix=fix, code=USAGE)
@@ -155,8 +162,11 @@ def attach(repository: Repository, branch: str) -> None:
         return
     folder = _linked(repository)
     if folder is None:
-        if os.path.lexists(_pointer()) and not os.path.isfile(_pointer()):
-            raise ColonyError(f"'{escape(_pointer())}' is in the way: it is no file of git's", fix="move it away")
+        there = _points_at(_pointer())
+        foreign = os.path.isdir(there) and os.path.basename(os.path.dirname(there)) != "worktrees"
+        if foreign or (os.path.lexists(_pointer()) and not os.path.isfile(_pointer())):
+            what = f"'{escape(_pointer())}' is in the way: the state folder is a checkout of something else"
+            raise ColonyError(what, fix="move that file away", code=USAGE)
         folder = _lost(repository, head) or _make(repository)
         _set_head(repository, folder, head)
         files.write_bytes(os.path.join(folder, "gitdir"), os.fsencode(_pointer()) + b"\n")
@@ -174,9 +184,8 @@ def _set_head(repository: Repository, folder: str, head: str) -> None:
 
 def _lost(repository: Repository, head: str) -> str | None:
     """A worktree that is ours and has lost its link: half-made, or the colony's folder was moved or copied."""
-    making = os.path.realpath(os.path.join(paths.state_worktree_making(), ".git"))
     for folder, named, branch in _worktrees(repository):
-        if named in (_pointer(), making) or (branch == f"ref: {head}" and _points_at(named) != folder):
+        if named in (_pointer(), _making()) or (branch == f"ref: {head}" and _points_at(named) != folder):
             lock = os.path.join(folder, "locked")
             if _read(lock) == "initializing":  # git was shot while it made it
                 os.unlink(lock)
@@ -217,7 +226,19 @@ def refresh(repository: Repository, commit: str) -> None:
     repository.run("update-index", "-q", "--refresh", more=more)  # exit 1: a file has been written to meanwhile
 
 
-def tidy(repository: Repository) -> None:
-    """Let git pack a repository that only syncs use; one that is the user's own is theirs to pack."""
-    if is_own(repository):
-        repository.run("-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet")
+def pack(repository: Repository, branch: str, size: int) -> None:
+    """Pack the branch's loose objects when they may have become many or large, `size` being the bytes that the state
+    has now. Git's own clean-up counts objects, and a journal of 50 MB is one at every sync."""
+    head, packed = f"refs/heads/{branch}", private("packed", branch)
+    there = repository.refs([head, packed])
+    if head not in there:
+        return
+    span = [f"{packed}..{head}"] if packed in there else [head]
+    commits = int(repository.ask("count the branch's commits", "rev-list", "--count", *span))
+    if commits < MANY and commits * size < LARGE:
+        return
+    place = repository.ask("find the objects", "rev-parse", "--git-path", "objects/pack/pack")
+    options = ["--revs", "--unpacked", "--quiet", "--window=2"]
+    repository.ask("pack the branch", "pack-objects", *options, place, data=f"{head}\n".encode())
+    repository.ask("pack the branch", "prune-packed", "--quiet")
+    repository.set_refs({packed: there[head]}, there, "colony state: packed")

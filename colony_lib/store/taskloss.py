@@ -8,23 +8,19 @@ from __future__ import annotations
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import check_name, cut
-from colony_lib.store import journal, lineunion, logs, messages, paths, taskfold
+from colony_lib.store import journal, lineunion, logs, messages, paths, taskfold, tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from colony_lib.store.taskfold import Task, Tasks
+    from colony_lib.store.taskfold import Task
 
     Loss = dict[str, Any]
 
 SENDER = "colony"
-
-
-def load(path: str) -> Tasks:
-    """The tasks of a journal that lies elsewhere than the colony's."""
-    return taskfold.fold(journal.read(path, taskfold.check))
+_GIVING = ("claim", "update", "assign")  # types of events
 
 
 def kept() -> set[str]:
@@ -37,37 +33,40 @@ def kept() -> set[str]:
     return {str(claim) for claim in ids} if isinstance(ids, list) else set()
 
 
-def keep(lines: Iterable[bytes], tasks: Tasks) -> None:
-    """Note that these lines of the task journal were written here; call it before they are shared."""
-    before = kept()
-    now = (before | ids_of(lines)) & {task["claim"] for task in tasks.values() if task["status"] == "in_progress"}
-    if now != before:
-        files.write_json(paths.own_claims(), {"v": 1, "claims": sorted(now)})
+def keep(lines: Iterable[bytes]) -> None:
+    """Note the claims among these lines of the task journal, which were written here and are yet to be shared."""
+    made = claims_in(lines)
+    if made:
+        in_force = {task["claim"] for task in tasks.load().values() if task["status"] == "in_progress"}
+        files.write_json(paths.own_claims(), {"v": 1, "claims": sorted((kept() | made) & in_force)})
 
 
-def ids_of(lines: Iterable[bytes]) -> set[str]:
-    """The ids of the events that the lines are."""
+def claims_in(lines: Iterable[bytes]) -> set[str]:
+    """The ids of those of the lines that may give a task to somebody."""
     found = set()
     for line in lines:
         try:
             event = jsontext.loads(line) if len(line) <= lineunion.LINE_LIMIT else None
         except ColonyError:
             continue
-        if isinstance(event, dict) and isinstance(event.get("id"), str):
+        if isinstance(event, dict) and event.get("type") in _GIVING and isinstance(event.get("id"), str):
             found.add(event["id"])
     return found
 
 
-def losses(before: Tasks, after: Tasks, own: set[str]) -> list[Loss]:
-    """[{task, title, agent, claim, status, holder, text}] of each of the claims `own` in force before and not after."""
-    found = []
-    for task in before.values():
-        now = after.get(task["id"])
-        if task["status"] != "in_progress" or task["claim"] not in own or now is None:
-            continue
-        if now["status"] != "in_progress" or now["claim"] != task["claim"]:
-            found.append(_loss(task, now))
-    return found
+def losses(own: set[str], journal_after: str) -> list[Loss]:
+    """[{task, title, agent, claim, status, holder, text}] of each of the claims `own` that is in force by the colony's
+    task journal and would not be by that of the path `journal_after`."""
+    mine = (
+        [task for task in tasks.load().values() if task["status"] == "in_progress" and task["claim"] in own]
+        if own
+        else []
+    )
+    if not mine:
+        return []
+    after = taskfold.fold(journal.read(journal_after, taskfold.check))
+    pairs = [(task, after[task["id"]]) for task in mine if task["id"] in after]
+    return [_loss(task, now) for task, now in pairs if (now["status"], now["claim"]) != ("in_progress", task["claim"])]
 
 
 def _loss(task: Task, now: Task) -> Loss:

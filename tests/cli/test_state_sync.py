@@ -376,6 +376,7 @@ def test_a_remote_that_refuses_says_why_and_nothing_is_lost(two: tuple[Machine, 
     result = b.sync(check=False)
     assert (result.code, result.err) == (
         1,
+        "received tasks: 1 added\n"
         "colony state: 'origin' refuses the state: [remote rejected] (pre-receive hook declined): not on a Friday; "
         "the state here is kept, and goes with the next sync that the remote takes\n",
     )
