@@ -34,7 +34,7 @@ HOOKS = (
 def git(folder: Path, *words: str, check: bool = True, **settings: Any) -> str:
     """What git prints there; nothing of the outside's configuration reaches it."""
     command = ["git", "-c", "core.hooksPath=/dev/null", *words]
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, **settings)
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, errors="surrogateescape", **settings)  # fmt: skip
     assert not check or done.returncode == 0, (words, done)
     return done.stdout
 
@@ -174,9 +174,8 @@ def machine(folder: Path, name: str, remote: Path, *, dirty: bool = True) -> Mac
 
 def settle(machines: list[Machine]) -> None:
     """Sync all, one after the other, until what one brings has reached every other."""
-    for _ in range(2):
-        for each in machines:
-            each.exchange()
+    for each in [*machines, *machines[:-1]]:
+        each.exchange()
 
 
 def check_whole(remote: Path, machines: list[Machine]) -> None:

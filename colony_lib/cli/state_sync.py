@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+LEFT_OUT_SHOWN = 20
 SUMMARIES = {
     "pull": "bring in what other machines have shared; what is here stays here until a push",
     "push": "share what is here with other machines; the files here stay as they are",
@@ -46,8 +47,10 @@ def main(verb: str, argv: list[str]) -> int:
 def _tell(result: dict[str, Any], done: bool) -> None:
     from colony_lib.store import statewords
 
-    for found in result["left_out"]:
+    for found in result["left_out"][:LEFT_OUT_SHOWN]:
         show.warn(f"'{found['name']}' is not shared: {found['why']}", "state")
+    if len(result["left_out"]) > LEFT_OUT_SHOWN:
+        show.warn(f"{len(result['left_out']) - LEFT_OUT_SHOWN:,} more are not shared; --json names them", "state")
     came, went = statewords.words(result["received"]), statewords.words(result["sent"])
     if came:
         show.note(f"received {came}")

@@ -203,7 +203,7 @@ def note_times(path: str, differ: Iterable[str]) -> None:
     lines = "".join(f"{now} {jsontext.dumps(field)}\n" for field in differ)
     fd = jsonl.open_append(path)
     try:
-        files.write_all(fd, lines.encode("utf-8"))
+        files.write_all(fd, files.redacted(lines).encode("utf-8"))
     except OSError as error:
         raise files.failed("append to", path, error) from None
     finally:

@@ -49,7 +49,10 @@ def _content(file: str, limit: int) -> tuple[bytes, int] | None:
 
 def journal(file: str) -> bytes:
     """The whole lines of a journal of the state; its lock is held, or a line that is being written is left out."""
-    found = _content(file, statetree.JOURNAL_LIMIT)
+    try:
+        found = _content(file, statetree.JOURNAL_LIMIT)
+    except ColonyError as error:
+        raise ColonyError(f"'{file}' cannot be shared: {error.what}", where=paths.state_file(file)) from None
     return lineunion.whole(found[0]) if found else b""
 
 
@@ -161,9 +164,6 @@ def put(before: State, after: State) -> list[Loss]:
     losses: list[Loss] = []
     for file, data in after.journals.items():
         losses += _put_journal(file, data, before.journals.get(file, b""))
-    for path, data in [*after.files().items(), *statetree.FORMS.items()]:
-        if path.startswith(".") and path not in after.others:  # an edited .gitattributes stays in git
-            _put_form(path, data)
     return losses
 
 
@@ -228,6 +228,13 @@ def _put_journal(file: str, merged: bytes, before: bytes) -> list[Loss]:
 
 class _Grown(Exception):
     """The journal has grown while its union was made."""
+
+
+def put_forms(state: State) -> None:
+    """Write the files that nothing reads but git and people: those of the fields, .gitattributes, .gitignore."""
+    for path, data in [*state.files().items(), *statetree.FORMS.items()]:
+        if path.startswith(".") and path not in state.others:  # an edited .gitattributes stays in git
+            _put_form(path, data)
 
 
 def _put_form(path: str, data: bytes) -> None:

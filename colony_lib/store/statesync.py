@@ -209,6 +209,8 @@ class _Sync:
         if merged is not None and verb != "push":
             losses += self._write_back(local, mine, merged)
         now = self.refs.get(self.base)
+        if now is not None:
+            statefiles.put_forms(self._state(now))
         if now is not None and (now != before or self._died):
             stateworktree.refresh(self.repository, now)
             stateworktree.pack(self.repository, self.branch, self._state(now).size())

@@ -25,7 +25,8 @@ TASKS = "tasks.jsonl"
 JOURNALS = ("memory.jsonl", TASKS)
 JOURNAL_LIMIT = 256 << 20  # bytes; git servers refuse larger files anyway
 LINES_LIMIT = 2_000_000
-DOCUMENT_LIMIT = 32 << 20
+DOCUMENT_LIMIT = 16 << 20
+DOCUMENTS, DOCUMENTS_LIMIT = 10_000, 256 << 20  # files of documents and of their fields, and bytes of all of them
 FIELDS_FOLDER = ".fields"
 BY_HAND = "git"  # who wrote what a commit says and its fields do not: somebody who edited the branch itself
 FORMS = {
@@ -71,8 +72,13 @@ def read(repository: Repository, commit: str) -> State:
     """What the commit says."""
     state = State()
     wanted: dict[str, str] = {}
+    count = total = 0
     for path, entry, size in _entries(repository, commit):
         why = _refused(path, entry, size)
+        if why is None and path not in JOURNALS:
+            count, total = count + 1, total + size
+            if count > DOCUMENTS or total > DOCUMENTS_LIMIT:
+                why = f"the branch has more than {DOCUMENTS:,} documents, or {DOCUMENTS_LIMIT >> 20} MiB of them"
         if why is None:
             wanted[path] = entry[2]
         else:

@@ -37,7 +37,7 @@ def is_own(repository: Repository) -> bool:
 
 def is_made(repository: Repository) -> bool:
     """Whether the repository is there; one of the state folder's own is made by the first sync."""
-    return os.path.isfile(os.path.join(repository.git_dir, "HEAD"))
+    return all(os.path.exists(os.path.join(repository.git_dir, name)) for name in ("HEAD", "config", "objects", "refs"))
 
 
 def open_repository(location: str, alive: Iterable[int]) -> Repository:
@@ -128,24 +128,33 @@ def _linked(repository: Repository) -> str | None:
 
 def check_free(repository: Repository, branch: str) -> None:
     """ColonyError when somebody else has the branch checked out, or the state folder holds another one."""
-    if is_own(repository):
-        return
     ours = f"ref: refs/heads/{branch}"
+    if is_own(repository):
+        if is_made(repository):
+            _check_head(repository, _head(repository, repository.git_dir), branch)
+        return
     places = [(named, head) for folder, named, head in _worktrees(repository) if _points_at(named) == folder]
     main = repository.git_dir if os.path.basename(repository.git_dir) == ".git" else repository.git_dir + "/."
     places.append((main, _head(repository, repository.git_dir)))
     for named, head in places:
-        place = os.path.dirname(named)
         if named == _pointer():
-            known = private("base", head.removeprefix("ref: refs/heads/"))
-            if head != ours and not (head.startswith("ref: refs/heads/") and repository.refs([known])):
-                what = f"the state folder has something else than the branch '{escape(branch)}' checked out"
-                fix = f"git -C .colony/state checkout {branch}"
-                raise ColonyError(what, where=paths.shown(place), fix=fix, code=FAILED)
+            _check_head(repository, head, branch)
         elif head == ours and named != _making():
-            what = f"the branch '{escape(branch)}' is checked out in '{escape(place)}'"
+            what = f"the branch '{escape(branch)}' is checked out in '{escape(os.path.dirname(named))}'"
             fix = "check out another one there, or give this colony a branch of its own: shared_state: {branch: NAME}"
             raise ColonyError(what, fix=fix, code=USAGE)
+
+
+def _check_head(repository: Repository, head: str, branch: str) -> None:
+    """ColonyError when somebody checked out something else in the state folder: what it holds is then not the state.
+    A branch that the state had before colony.yml named this one, or one without commits, is left in favour of this."""
+    name = head.removeprefix("ref: ")
+    if head != f"ref: refs/heads/{branch}":
+        before = private("base", name.removeprefix("refs/heads/"))
+        is_branch = name.startswith("refs/heads/")
+        if not is_branch or (name in repository.refs([name]) and not repository.refs([before])):
+            what = f"the state folder has something else than the branch '{escape(branch)}' checked out"
+            raise ColonyError(what, fix=f"git -C .colony/state checkout {branch}", code=FAILED)
 
 
 def attach(repository: Repository, branch: str) -> None:
@@ -159,6 +168,8 @@ def attach(repository: Repository, branch: str) -> None:
             done = git.run([*words, "."], cwd=os.path.dirname(git_dir), alive=repository.alive)
             if done.code != 0:
                 raise repository.failed("make a repository of the state folder", done)
+        if _head(repository, repository.git_dir) != f"ref: {head}":
+            _set_head(repository, repository.git_dir, head)
         return
     folder = _linked(repository)
     if folder is None:

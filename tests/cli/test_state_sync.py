@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from colony_lib.store import paths, statesync
+from colony_lib.store import paths, statesync, stateworktree
 from tests.conftest import REPOSITORY, Colony, clean_environment
 from tests.machines import CONFIG, WHO, Machine, bare, check_whole, environment, git, machine, settle
 
@@ -127,7 +127,8 @@ def test_pull_sends_nothing_and_push_leaves_the_files_as_they_are(two: tuple[Mac
     b.add("from b")
     before = b.meaning()
     assert b.sync("push").err == "sent tasks: 1 added\n"
-    assert b.meaning() == before
+    assert {name: data for name, data in b.meaning().items() if not name.startswith(".")} == before
+    assert b.state_git("status", "--porcelain") == ""
     a.add("more")
     there = git(remote, "rev-parse", "colony/state")
     assert a.sync("pull").err == "received tasks: 1 added\n"
@@ -166,6 +167,20 @@ def test_of_a_field_the_newest_write_counts_and_other_fields_are_kept(two: tuple
     settle([b, a])
     check_whole(remote, [a, b])
     assert a.document("doc") == {"both": "a", "list": [1, 2], "deep": {"a": 2, "b": 2}, "only_b": {}, "only_a": []}
+
+
+def test_a_field_that_was_written_before_anothers_is_not_made_newer_by_its_neighbours(
+    two: tuple[Machine, Machine], remote: Path
+) -> None:
+    a, b = two
+    a.set("doc", x="a", y="a")
+    b.set("doc", x="b", z="b")
+    a.set("doc", y="later", z="a")
+    b("state", "set", "doc", "-", input='{"x": "b", "z": "b", "n": 1}')
+    settle([b, a])
+    check_whole(remote, [a, b])
+    assert a.document("doc") == {"x": "b", "y": "later", "z": "a", "n": 1}
+    assert not list(a.state.glob(".*.times")) + list(b.state.glob(".*.times"))
 
 
 @pytest.mark.parametrize("year", [1956, 2096])
@@ -455,6 +470,7 @@ def test_what_is_hostile_in_the_branch_stays_in_git_and_is_named(
         "run.sh": ("100755", "blob", blob("touch /tmp/x")),
         "half.json": ("100644", "blob", blob("{")),
         "deep.json": ("100644", "blob", blob("[" * 100_000)),
+        "not-utf8-\udcff.json": ("100644", "blob", blob("{}")),
         "good.json": ("100644", "blob", blob('{"n": 1}')),
         "tasks.jsonl": ("100644", "blob", blob((a.state / "tasks.jsonl").read_text() + line + "\nnot an event\n")),
     }
@@ -477,7 +493,8 @@ def test_what_is_hostile_in_the_branch_stays_in_git_and_is_named(
     assert "not an event" in (b.state / "tasks.jsonl").read_text().splitlines()
     listed = git(b.root, "ls-tree", "-z", "--name-only", "colony/state").split("\0")
     assert set(bad) <= set(listed)  # what is others' is still there
-    a.exchange()
+    said = {found["name"] for found in json.loads(a.sync("sync", "--json").out)["left_out"]}
+    assert said >= {"link.json", "not-utf8-\\udcff.json", "a\\x1b[2J.json"}
     assert a.meaning() == b.meaning()
     assert (tmp_path / "victim").read_text() == "untouched"
 
@@ -565,6 +582,49 @@ def test_a_document_that_was_edited_in_the_branch_counts_as_written_then(
     settle([a, b])
     check_whole(remote, [a, b])
     assert a.document("doc") == {"n": 5, "m": 2, "new": True}
+
+
+def test_a_state_folder_that_has_something_else_checked_out_is_left_alone(
+    two: tuple[Machine, Machine], remote: Path, tmp_path: Path
+) -> None:
+    a, b = two
+    a.set("doc", n=1)
+    a.exchange()
+    a.set("doc", n=2)
+    settle([a, b])
+    a.state_git("checkout", "-q", "HEAD^")
+    assert refused(a, 1) == (
+        "the state folder has something else than the branch 'colony/state' checked out; "
+        "git -C .colony/state checkout colony/state"
+    )
+    a.state_git("checkout", "-q", "colony/state")
+    a.exchange()
+    check_whole(remote, [a, b])
+    assert a.document("doc") == {"n": 2}
+    (a.state / ".git").write_text(f"gitdir: {git(tmp_path, 'init', '-q', 'other')}{tmp_path}/other/.git\n")
+    assert refused(a, 2).endswith("/.colony/state/.git' is in the way: the state folder is a checkout of something else; move that file away")
+    (a.state / ".git").unlink()
+    a.write("colony.yml", CONFIG.replace("location: in-repo", "location: in-repo\n  branch: other/state"))
+    a.exchange()  # colony.yml names another branch: that one is checked out from now on
+    assert a.state_git("status", "--porcelain", "--branch") == "## other/state\n" and a.document("doc") == {"n": 2}
+
+
+def test_what_many_syncs_leave_is_packed_and_nothing_else_is(
+    two: tuple[Machine, Machine], remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = two
+    mine = a.git("hash-object", "-w", "--stdin", input="nobody refers to this").strip()
+    code = a.code()
+    monkeypatch.setattr(stateworktree, "MANY", 3)
+    for number in range(7):
+        a.set("doc", n=number)
+        a.exchange()
+    loose = {path.parent.name + path.name for path in (a.root / ".git" / "objects").glob("??/*")}
+    state = set(a.git("rev-list", "--objects", "--no-object-names", "colony/state~3").split())
+    assert mine in loose and len(state) > 15 and not state & loose
+    assert a.code() == code
+    settle([a, b])
+    check_whole(remote, [a, b])
 
 
 # ---- where the state goes

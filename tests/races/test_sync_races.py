@@ -219,7 +219,7 @@ def test_a_sync_that_is_shot_at_any_of_its_steps_is_finished_by_the_next(after: 
     ledger = Ledger(machines)
     code = [each.code() for each in machines]
     a, b = machines
-    step, every = (1, 1) if LONG else (1 + 3 * after, 6)
+    step, every = (1, 1) if LONG else (2 + 5 * after, 10)
     while True:
         for each in machines:
             ledger.write(each)
@@ -267,7 +267,7 @@ def test_a_loser_whose_sync_was_shot_is_told_by_the_next_one_and_once(tmp_path: 
         assert len([text for text in texts if task in text]) == 1, (step, texts)
         if died == 0:
             break
-        step += 2 if LONG else 9
+        step += 2 if LONG else 14
     assert b.lines("messages", "list", "loader", "--json") == []
 
 
