@@ -237,6 +237,31 @@ def test_a_sync_that_is_shot_at_any_of_its_steps_is_finished_by_the_next(after: 
     assert [each.code() for each in machines] == code
 
 
+def test_what_a_shot_sync_had_brought_in_is_not_taken_for_a_write_of_its_own(tmp_path: Path, remote: Path) -> None:
+    a, b = (machine(tmp_path, name, remote, dirty=False) for name in "ab")
+    b.set("doc", n=0)
+    settle([b, a])
+    b.set("doc", n=1)
+    b.exchange()
+    b.set("doc", n=2)  # before a brings n=1 into its file, and is shot before it can say so
+
+    def act() -> None:
+        real = files.put
+
+        def put(temporary: str, path: str) -> None:
+            real(temporary, path)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        files.put = put
+        a.exchange()
+
+    assert in_a_child(act) == -signal.SIGKILL
+    assert a.document("doc") == {"n": 1}
+    settle([a, b])
+    check_whole(remote, [a, b])
+    assert a.document("doc") == {"n": 2}
+
+
 @pytest.mark.parametrize("step", range(1, 80, 1) if LONG else [2, 21])
 def test_the_first_sync_of_all_may_be_shot_at_any_step_too(step: int, tmp_path: Path, remote: Path) -> None:
     machines = [machine(tmp_path, name, remote) for name in "ab"]
