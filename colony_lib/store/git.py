@@ -53,6 +53,7 @@ _SETTINGS = (
     "push.gpgSign=false",
     "push.autoSetupRemote=false",
     "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=60",
     "i18n.commitEncoding=UTF-8",

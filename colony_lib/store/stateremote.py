@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from colony_lib.store.git import Done, Repository
 
 IN_REPO = "in-repo"
+UNTOUCHED = "the state is as it was; try again when the remote can be reached"
+KEPT = "the state here is kept, and goes with the next sync that the remote takes"
 # What a server says when another push was in its way, and when the way is barred.
 _RACES = ("fetch first", "non-fast-forward", "stale info", "failed to update ref", "cannot lock ref", "File exists")
 _BARS = ("Permission denied", "Read-only file system", "No space left", "hook declined")
@@ -29,7 +31,7 @@ class Remote:
 
     def __init__(self, repository: Repository, branch: str, name: str, url: str, push_url: str) -> None:
         for address in (url, push_url):
-            if address.startswith("-") or address.startswith("ext::") or "\n" in address or "\0" in address:
+            if address.startswith(("-", "ext::", "fd::")) or "\n" in address or "\0" in address:
                 raise ColonyError(f"'{escape(name)}' is not a place for shared state", code=USAGE)
         self.repository = repository
         self.branch = branch
@@ -37,19 +39,21 @@ class Remote:
         self.url = url
         self.push_url = push_url
 
-    def _talk(self, *words: str) -> Done:
-        more = git.remote_environment(self.repository, self.url)
-        return self.repository.run(*words, more=more, limit=git.NETWORK_LIMIT)
+    def _talk(self, *words: str, url: str, alive: Iterable[int]) -> Done:
+        """Run a git that talks to the other machine. The first one of a sync gets no lock to hold: it may start a
+        daemon that keeps the user's credentials, and would keep the lock as well."""
+        here = self.repository
+        talking = git.Repository(here.git_dir, here.cwd, alive, here.hide)
+        return talking.run(*words, more=git.remote_environment(here, url), limit=git.NETWORK_LIMIT)
 
-    def _unreachable(self, done: Done) -> ColonyError:
+    def _unreachable(self, done: Done, fix: str = UNTOUCHED) -> ColonyError:
         hide = self.repository.hide
-        fix = "the state is as it was; try again when the remote can be reached"
         return ColonyError(f"cannot reach {hide(self.name)}: git says: {hide(done.said)}", fix=fix, code=FAILED)
 
     def look(self) -> str | None:
         """The commit that the branch stands at there, or None when it has none yet."""
         full = f"refs/heads/{self.branch}"
-        done = self._talk("ls-remote", "--quiet", "--", self.url, full)
+        done = self._talk("ls-remote", "--quiet", "--", self.url, full, url=self.url, alive=())
         if done.code != 0:
             raise self._unreachable(done)
         found = (line.split("\t", 1) for line in done.text.splitlines())
@@ -63,7 +67,8 @@ class Remote:
             return there
         options = ["--quiet", "--no-write-fetch-head", "--no-tags", "--no-recurse-submodules", "--no-auto-gc"]
         options += ["--no-show-forced-updates", "--refmap="]
-        done = self._talk("fetch", *options, "--", self.url, f"+refs/heads/{self.branch}:{into}")
+        span = f"+refs/heads/{self.branch}:{into}"
+        done = self._talk("fetch", *options, "--", self.url, span, url=self.url, alive=self.repository.alive)
         if done.code != 0:
             raise self._unreachable(done)
         ask = self.repository.ask
@@ -74,12 +79,10 @@ class Remote:
         was faster. ColonyError (FAILED) when it is refused for good, or the remote is gone."""
         held = self._hold()
         try:
-            repository = self.repository
-            mine = git.Repository(repository.git_dir, repository.cwd, [*repository.alive, held], repository.hide)
-            words = ["--quiet", "--porcelain", "--no-verify", "--recurse-submodules=no"]
-            more = git.remote_environment(mine, self.push_url)
-            words = ["push", *words, "--", self.push_url, f"{commit}:refs/heads/{self.branch}"]
-            done = mine.run(*words, more=more, limit=git.NETWORK_LIMIT)
+            options = ["--quiet", "--porcelain", "--no-verify", "--recurse-submodules=no"]
+            span = f"{commit}:refs/heads/{self.branch}"
+            # It changes nothing here, so that a later sync need not wait for it.
+            done = self._talk("push", *options, "--", self.push_url, span, url=self.push_url, alive=[held])
         finally:
             if held >= 0:
                 locks.release(held)
@@ -87,7 +90,7 @@ class Remote:
             return True
         refused = [line for line in done.text.splitlines() if line.startswith("!")]
         if not refused:
-            raise self._unreachable(done)
+            raise self._unreachable(done, KEPT)
         reason = refused[0].split("\t")[-1]
         told = reason + done.err
         if any(race in told for race in _RACES) and not any(bar in told for bar in _BARS):
@@ -95,8 +98,7 @@ class Remote:
         hide = self.repository.hide
         lines = [line.removeprefix("remote: ").strip() for line in done.err.splitlines() if line.startswith("remote: ")]
         why = ": ".join([reason, *[line for line in lines if line][:1]])
-        fix = "the state here is kept, and goes with the next sync that the remote takes"
-        raise ColonyError(f"{hide(self.name)} refuses the state: {hide(why)}", fix=fix)
+        raise ColonyError(f"{hide(self.name)} refuses the state: {hide(why)}", fix=KEPT)
 
     def _hold(self) -> int:
         """For a remote that is a folder of this machine: a descriptor that keeps other pushes of Colony's out, after
