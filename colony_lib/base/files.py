@@ -137,14 +137,6 @@ def temporary(path: str) -> str:
     return os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
-def rename(made: str, path: str) -> None:
-    """Put a file made beside `path` in its place, by one step and without any fsync: for what can be made anew."""
-    try:
-        os.rename(made, path)
-    except OSError as error:
-        raise failed("write", path, error) from None
-
-
 class replacing:
     """`with replacing(path) as fd:` — write the descriptor; at the end of the block the file is replaced
     whole, or, after an exception, untouched. The temporary file lies in the same folder under a name of its own.
@@ -257,6 +249,16 @@ def share(source: str, path: str) -> None:
         with os.fdopen(fd, "rb") as file, replacing(path) as copy:
             while data := file.read(1 << 20):
                 write_all(copy, data)
+
+
+def put(made: str, path: str, *, durable: bool = True) -> None:
+    """Let the finished file `made`, of the same folder, take the place of `path` by one step."""
+    try:
+        os.rename(made, path)
+        if durable:
+            sync_folder(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise failed("write", path, error) from None
 
 
 def update_json(

@@ -150,4 +150,7 @@ def pretty(value: Any) -> str:
     import json
 
     dumps(value)
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    except RecursionError:  # indenting goes less deep than reading does
+        raise ColonyError("cannot be written as JSON: nested too deeply", code=USAGE) from None

@@ -78,6 +78,20 @@ def sign(fd: int, note: str) -> None:
     os.pwrite(fd, note.encode(), 0)
 
 
+def try_hold_folder(path: str) -> int | None:
+    """As `try_hold`, with the folder itself as the lock file: for folders in which nothing of ours may be put.
+    OSError where the file system locks no folders."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        raise
+    return fd
+
+
 def release(fd: int) -> None:
     os.close(fd)
 

@@ -44,7 +44,7 @@ set for a step's command
     "files": """\
 colony.yml                   agents and settings
 .colony/workflows/NAME.yaml  workflow definitions, versioned with the code
-.colony/state/               tasks, memory and documents that steps share
+.colony/state/               tasks, memory, documents; 'colony state sync' shares them with other machines
 .colony/runs/RUN/            one run: its plan, its journal, and each attempt's streams and output
                              ('colony workflow prune' removes old ones)
 .colony/logs/AGENT.jsonl     log lines      .colony/metrics/NAME.jsonl   points

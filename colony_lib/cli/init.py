@@ -100,6 +100,7 @@ def main(argv: list[str]) -> int:
     root = _target()
     _refuse_obstacles(root)
     made = _make(root, given.name, given.force)
+    _share()
     _tell(root, made, bool(given.name))
     show.value(root)
     return OK
@@ -167,6 +168,20 @@ def _make(root: str, name: str | None, force: bool) -> list[str]:
                 files.write_text(path, content)
                 made.append(file)
     return made
+
+
+def _share() -> None:
+    """Where colony.yml says git-backed, the state folder becomes a working tree of its branch at once."""
+    from colony_lib.store import config
+
+    if not config.may_share():
+        return
+    from colony_lib.store import statesync
+
+    try:
+        statesync.attach()
+    except ColonyError as error:
+        show.note(f"the state is not shared by git yet: {error}")
 
 
 def _as_yaml(name: str) -> str:

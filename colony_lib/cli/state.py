@@ -9,6 +9,7 @@ EXAMPLES = [
     "colony state memory add decision 'load by upsert'",
     "colony state set load_metadata last_load_time=2013-02-08",
     "colony state get load_metadata last_load_time",
+    "colony state sync",
 ]
 NOUNS = {
     "task": "the task list: who may do what next",
@@ -16,6 +17,9 @@ NOUNS = {
     "get": "print a document, or one value of it",
     "set": "change a document, under its lock",
     "compact": "make the journals shorter, with nothing lost",
+    "pull": "bring in what other machines have shared",
+    "push": "share what is here with other machines",
+    "sync": "both: bring in what others have shared, and share what is here",
 }
 
 
@@ -37,6 +41,10 @@ def main(argv: list[str]) -> int:
         from colony_lib.cli import state_compact
 
         return state_compact.main(argv[1:])
+    if noun in ("pull", "push", "sync"):
+        from colony_lib.cli import state_sync
+
+        return state_sync.main(noun, argv[1:])
     from colony_lib.cli import args
 
     parser = args.Parser("colony state", SUMMARY, EXAMPLES)

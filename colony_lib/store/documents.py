@@ -7,7 +7,7 @@ import os
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, nearest, unknown
 from colony_lib.base.text import cut, plural
-from colony_lib.store import paths
+from colony_lib.store import config, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,15 +195,43 @@ def change(name: str, assignments: Sequence[tuple[str, str, Any]], conditions: S
 def update(name: str, changed: Callable[[Any], Any]) -> Any:
     """Make the document `changed(document)` under its lock ({} where there is none yet); returns it. ColonyError
     (USAGE) when what is there is not JSON."""
-    return files.update_json(paths.document(name), changed, lock=_lock(name), default={})
+    shared = config.may_share()
+
+    def change(document: Any) -> Any:
+        return _timed(name, document, changed) if shared else changed(document)
+
+    return files.update_json(paths.document(name), change, lock=lock(name), default={})
+
+
+def _timed(name: str, document: Any, changed: Callable[[Any], Any]) -> Any:
+    """`changed(document)`, and for a later sync the time of each field that it changes. The lock is held.
+
+    What is noted of a write that then fails does no harm: a time counts only for a field that is other than before.
+    """
+    from colony_lib.store import fields
+
+    before = fields.flatten(document)
+    document = changed(document)
+    now = fields.flatten(document)
+    differ = [path for path in {**before, **now} if before.get(path) != now.get(path)]
+    if differ:
+        fields.note_times(paths.field_times(name), differ)
+    return document
 
 
 def replace(name: str, new: Any) -> Any:
     """Make the document this value, whatever it was (it may have been damaged)."""
-    with locks.held(_lock(name), what=f"the document '{name}'"):
+    with locks.held(lock(name), what=f"the document '{name}'"):
+        if config.may_share():
+            try:
+                old = files.read_json(paths.document(name), {}, follow=False)
+            except ColonyError:
+                old = {}
+            _timed(name, old, lambda _: new)
         files.write_json(paths.document(name), new)
     return new
 
 
-def _lock(name: str) -> str:
+def lock(name: str) -> str:
+    """The lock file of a document."""
     return paths.lock("document-" + os.path.basename(paths.document(name)))

@@ -30,19 +30,33 @@ def _settings() -> Record | None:
 
 def _git() -> Iterator[Record]:
     settings = _settings() or {"shared_state": {"backend": "files", "location": "in-repo"}, "agents": []}
-    wanted = settings["shared_state"]["backend"] == "git-backed" and "shared_state is git-backed"
-    wanted = wanted or next(
+    worktree = next(
         (f"agent '{a['id']}' has a worktree_branch" for a in settings["agents"] if a["worktree_branch"]), None
     )
+    shared = "shared_state is git-backed" if settings["shared_state"]["backend"] == "git-backed" else None
+    wanted = shared or worktree
+    needs_repository = (shared if settings["shared_state"]["location"] == "in-repo" else None) or worktree
     version = _output(["git", "--version"])
     if version is None:
         yield finding(
             "git", "warn", f"not found, and {wanted}" if wanted else "not found; nothing here needs it", "install git"
         )
-    elif wanted and _output(["git", "-C", paths.root(), "rev-parse", "--is-inside-work-tree"]) != "true":
-        yield finding("git", "warn", f"{wanted}, but this folder is in no git repository", "git init")
+    elif needs_repository and _output(["git", "-C", paths.root(), "rev-parse", "--is-inside-work-tree"]) != "true":
+        yield finding("git", "warn", f"{needs_repository}, but this folder is in no git repository", "git init")
     else:
         yield finding("git", "ok", version)
+
+
+def _shared_state() -> Iterator[Record]:
+    """What would keep `colony state sync` from sharing the state; nothing is said where it is not to be shared, and
+    the remote is not asked."""
+    settings = _settings()
+    if settings is None or settings["shared_state"]["backend"] != "git-backed" or _output(["git", "--version"]) is None:
+        return
+    from colony_lib.store import statesync
+
+    for status, message, fix in statesync.obstacles():
+        yield finding("state", status, message, fix)
 
 
 def _output(words: list[str]) -> str | None:
@@ -170,4 +184,4 @@ def _env_file() -> Iterator[Record]:
         yield finding("env_file", "ok", f"{plural(count, 'variable')} in '{name}'")
 
 
-CHECKS = (_agents, _env_file, _git, _cron)
+CHECKS = (_agents, _env_file, _git, _shared_state, _cron)

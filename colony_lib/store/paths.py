@@ -107,6 +107,11 @@ def leases_folder() -> str:
     return inside("locks", "leases")
 
 
+def field_times(name: str) -> str:
+    """When the fields of a document were written since it was last shared."""
+    return inside("state", "." + os.path.basename(document(name)) + ".times")
+
+
 def lineage_folder() -> str:
     return inside("lineage")
 
@@ -152,6 +157,11 @@ def replica() -> str:
     return inside("locks", "replica.json")
 
 
+def own_claims() -> str:
+    """Which claims were made on this machine; it lies in the state folder and is not shared."""
+    return inside("state", ".claims.json")
+
+
 def run(run_id: str) -> str:
     return inside("runs", check_name(run_id, "run"))
 
@@ -176,6 +186,16 @@ def state_folder() -> str:
 
 def task_index() -> str:
     return inside("cache", "tasks.sqlite")
+
+
+def state_file(name: str) -> str:
+    """A file of the shared state by its name in the branch: 'tasks.jsonl', '.fields/NAME.jsonl'."""
+    return inside("state", *name.split("/"))
+
+
+def state_worktree_making() -> str:
+    """Where git makes the worktree that the state folder then becomes; its name is the worktree's in git."""
+    return inside("cache", "colony-state")
 
 
 def tasks() -> str:

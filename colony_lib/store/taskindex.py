@@ -359,7 +359,7 @@ def _install(built: str) -> None:
     path = paths.task_index()
     _unlink(path)
     _unlink(path + "-journal")
-    files.rename(built, path)
+    files.put(built, path, durable=False)
 
 
 def _unlink(path: str) -> None:

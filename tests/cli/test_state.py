@@ -151,8 +151,6 @@ def test_what_is_refused_is_said_in_one_line_with_the_right_status(chain: Any) -
     assert fails(chain, 2, "task", "lst") == "unknown command 'lst'; did you mean 'list'?"
     assert fails(chain, 2, "task", "list", "--jsn") == "unknown option '--jsn'; did you mean '--json'?"
     assert fails(chain, 2, "tsk").startswith("unknown command 'tsk'; did you mean 'task'?")
-    for later in ("pull", "push", "sync"):
-        assert fails(chain, 2, later).startswith(f"unknown command '{later}'")
     assert fails(chain, 2, "task").startswith("the following arguments are required: COMMAND")
 
 

@@ -147,3 +147,27 @@ def test_a_damaged_document_is_an_error_and_is_not_overwritten_by_a_change(damag
     assert refused(documents.change, "d", [("a", "=", 1)]).code == USAGE
     assert (state / "d.json").read_bytes() == damage
     assert documents.replace("d", {"a": 2}) == documents.get("d") == {"a": 2}
+
+
+def test_where_the_state_is_shared_the_time_of_each_change_is_noted_and_elsewhere_nothing(state: Path) -> None:
+    from colony_lib.base import clock, files
+
+    documents.change("doc", [("a", "=", 1)])
+    config = Path(paths.config_file())
+    config.write_text("shared_state:\n  backend: files # or git-backed\n")
+    documents.change("doc", [("a", "=", 2)])
+    assert not (state / ".doc.json.times").exists()
+    config.write_text("shared_state: {backend: 'git-backed'}\n")
+    files.set_redactor(lambda text: text.replace("s3cret", "[TOKEN]"))
+    clock.freeze("2026-11-23T06:18:00.123Z")
+    documents.change("doc", [("a", "=", 2), ("b.c", "=", 1), ("s3cret", "=", 1)])
+    with pytest.raises(ColonyError):
+        documents.change("doc", [("d", "=", 1)], [("a", 3)])
+    clock.freeze("2026-11-23T06:18:01.000Z")
+    documents.replace("doc", {"a": 3, "b": {"c": 1}})
+    assert (state / ".doc.json.times").read_text() == (
+        '1795414680123 "/b/c"\n1795414680123 "/[TOKEN]"\n1795414681000 "/a"\n1795414681000 "/[TOKEN]"\n'
+    )
+    (state / "doc.json").write_text("{damaged")
+    documents.replace("doc", {"a": 3})
+    assert documents.get("doc") == {"a": 3}
