@@ -73,6 +73,6 @@ def new_id(prefix: str = "") -> str:
     return prefix + _millisecond[1] + _by_chance(10)
 
 
-def short_id(prefix: str) -> str:
-    """A short unique id that people can type: the prefix and 8 characters of chance (40 bits)."""
-    return prefix + _by_chance(8)
+def short_id(prefix: str, digits: int = 8) -> str:
+    """A short unique id that people can type: the prefix and so many characters of chance (5 bits each)."""
+    return prefix + _by_chance(digits)

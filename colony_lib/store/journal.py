@@ -94,40 +94,113 @@ def once(lines: Iterable[Event]) -> list[Event]:
     return sorted(known.values(), key=lambda event: (event["clock"], event["id"]))
 
 
+def added(path: str, start: int, end: int, check: Check, newest: int) -> list[Event] | None:
+    """The events between these bytes of the journal; None when they are not what writers add one after the other,
+    each later than `newest`, the clock of the one before."""
+    fd = files.open_regular(path, follow=False)
+    try:
+        data = os.pread(fd, end - start, start)
+    finally:
+        os.close(fd)
+    events: list[Event] | None = jsontext.loads_lines(data) if data else []
+    if len(data) != end - start or events is None:
+        return None
+    for event in events:
+        if not isinstance(event, dict) or not isinstance(event.get("id"), str) or fault(event, check):
+            return None
+        if event["clock"] <= newest or "then" in event:
+            return None
+        newest = event["clock"]
+    return events
+
+
+class Trail:
+    """What the last who added to a journal left in its lock file: how the journal is to be found again (inode, size,
+    time of change), the clock of its newest event, and the name of the unbroken row of additions of which it is the
+    last. As long as the journal is found so, nobody else has touched it, and nothing of it need be read to add to it.
+    """
+
+    __slots__ = ("chain", "clock", "state")
+
+    def __init__(self, chain: str, state: tuple[int, ...], clock: int) -> None:
+        self.chain = chain
+        self.state = state
+        self.clock = clock
+
+    def leave(self, fd: int) -> None:
+        """Write it into the lock file, open at `fd` and held."""
+        locks.sign(fd, " ".join([self.chain, *map(str, (*self.state, self.clock))]))
+
+
+def found(state: os.stat_result) -> tuple[int, ...]:
+    """How a journal is known again."""
+    return state.st_ino, state.st_dev, state.st_size, state.st_mtime_ns
+
+
+def trail(lock: str, state: os.stat_result) -> Trail | None:
+    """The trail that leads to the journal as it is now; None when there is none: it is new, or was changed by a sync,
+    an editor, or a writer that died half-way."""
+    words = locks.note(lock).split()
+    if len(words) != 6 or not all(word.isascii() and word.isdigit() for word in words[1:]):
+        return None
+    *there, newest = map(int, words[1:])
+    return Trail(words[0], found(state), newest) if tuple(there) == found(state) else None
+
+
+def state_of(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
 class changing:
     """`with changing(path, lock, check, what) as journal:` — decide on `journal.events`, then `journal.add(…)`.
 
     The lock is held for the whole block. At its end all that was added is appended by one write and is on the
-    disk when the block is left; after an exception nothing is written. Raises ColonyError: BUSY when the lock
-    cannot be had, FAILED when the write fails (the journal is then as before).
+    disk when the block is left; after an exception nothing is written. What there is is read when it is asked for.
+    Raises ColonyError: BUSY when the lock cannot be had, FAILED when the write fails (the journal is then as before).
     """
 
-    __slots__ = ("_check", "_lock", "_path", "clock", "events", "new")
+    __slots__ = ("_check", "_events", "_lock", "_path", "chain", "clock", "new")
 
     def __init__(self, path: str, lock: str, check: Check, what: str) -> None:
         self._path = path
         self._check = check
         self._lock = locks.held(lock, what=what)
+        self._events: list[Event] | None = None
+        self.chain = ""  # of its trail
         self.clock = 0  # of the newest event
-        self.events: list[Event] = []
         self.new: list[Event] = []
 
     def __enter__(self) -> Self:
         self._lock.__enter__()
         try:
-            self._load()
+            state = state_of(self._path)
+            left = trail(self._lock.path, state) if state is not None else None
+            if left is not None:
+                self.chain, self.clock = left.chain, left.clock
+            else:
+                self.chain = clock.new_id()
+                self._load()
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
         return self
 
+    @property
+    def events(self) -> list[Event]:
+        """What there is, in order."""
+        if self._events is None:
+            self._events = read(self._path, self._check)
+        return self._events
+
     def _load(self) -> None:
-        """Read what there is, under the lock."""
-        self.events = read(self._path, self._check)
+        """Find out the newest event's clock where no trail tells it."""
         self.clock = self.events[-1]["clock"] if self.events else 0
 
-    def _wrote(self, fd: int) -> None:
-        """The events are in the journal, open at `fd`, and the lock is still held."""
+    def _wrote(self, state: os.stat_result) -> None:
+        """The events are in the journal, which now is so, and the lock is still held."""
 
     def add(self, **fields: Any) -> Event:
         """The event of these fields, stamped and to be written at the end of the block."""
@@ -161,7 +234,9 @@ class changing:
                     fd = jsonl.open_append(self._path)
                     created = os.fstat(fd).st_size == 0
                     jsonl.append_to(fd, self._path, self.new)
-                    self._wrote(fd)
+                    state = os.fstat(fd)
+                    Trail(self.chain, found(state), self.clock).leave(self._lock.fd)
+                    self._wrote(state)
             finally:
                 self._lock.__exit__(None, None, None)
             if fd >= 0:

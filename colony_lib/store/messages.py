@@ -45,7 +45,9 @@ def send(to: str, text: str, *, sender: str | None = None, message_id: str | Non
     if message_id is not None:
         more["id"] = message_id
     with journal.changing(paths.messages(), paths.lock("messages"), check, "the messages") as log:
-        sent = next((event for event in log.events if event["id"] == message_id), None)
+        sent = None
+        if message_id is not None:
+            sent = next((event for event in log.events if event["id"] == message_id), None)
         return _shown(sent or log.add(to=to, text=text, **more))
 
 

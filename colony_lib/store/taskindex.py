@@ -1,9 +1,9 @@
 """An index of the task list, for lists too long for each command to read whole; it answers what `taskfold.Board` does.
 
 It is derived: `.colony/cache/tasks.sqlite` may be deleted, damaged or old at any time, and the journal alone is the
-truth. The index counts only while the journal is exactly the file (inode, size, time of change) that it was made of;
-who adds events to the journal under its lock keeps the index in step under the same lock. It is not made durable, so
-another boot of the machine is a reason to make it anew.
+truth. The index counts only while the journal is exactly the file (inode, size, time of change) that it was made of, or
+has only been added to since by those who leave a trail (store/journal.py): what they added is taken in by who asks
+next. It is not made durable, so another boot of the machine is a reason to make it anew.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 
-from colony_lib.base import files, jsontext, locks
+from colony_lib.base import clock, files, jsontext, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import journal, paths, taskfold
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 VERSION = 1  # another one makes another index
 _MOST_TRIES = 3
 _SCHEMA = """
-create table journal(version, boot, inode, device, size, modified, clock);
+create table journal(version, boot, inode, device, size, modified, clock, chain);
 create table problems(line, why);
 create table tasks(
     seq integer primary key, id text not null unique, title text not null, status text not null, stored text not null,
@@ -214,24 +214,59 @@ class Index:
 
     # -- the connection
 
-    def keep(self, state: os.stat_result, clock: int) -> None:
-        """Make the change last: the journal now is that file, with its newest event at that clock."""
+    def keep(self, state: os.stat_result, clock: int, chain: str) -> None:
+        """Make the changes last: the journal now is that file, its newest event's clock and the name of its trail
+        are these."""
         self._rows("delete from journal")
-        self._rows("insert into journal values (?, ?, ?, ?, ?, ?, ?)", *_identity(state), clock)
+        self._rows("insert into journal values (?, ?, ?, ?, ?, ?, ?, ?)", *_identity(state), clock, chain)
         self._rows("commit")
 
     def problems(self) -> list[Problem]:
         """The journal's unreadable lines."""
         return [(paths.tasks(), line, why) for line, why in self._rows("select line, why from problems order by line")]
 
-    def covers(self, state: os.stat_result, *, to_change: bool) -> bool:
-        """Whether it was made of the journal as it is; then `clock` is that of its newest event. From here until
-        `close` it stays as it is for us: a writer's `keep` waits for its readers. `to_change`: we are the writer."""
-        self._rows("begin immediate" if to_change else "begin")
-        rows = self._rows("select * from journal")
-        if len(rows) != 1 or rows[0][:-1] != _identity(state):
+    def covers(self, state: os.stat_result, left: journal.Trail | None, *, to_change: bool) -> bool:
+        """Whether it says what the journal says as it is now (`state`, and the trail that leads to it); what was only
+        added since is taken in. Then `clock` is that of the newest event, and from here until `close` all stays as it
+        is for us: a writer's `keep` waits for its readers. `to_change`: we are the writer."""
+        begin = "begin immediate" if to_change else "begin"
+        self._rows(begin)
+        if self._is_made_of(state):
+            return True
+        if left is None:
             return False
-        self.clock = rows[0][-1]
+        self._rows("rollback")
+        self._rows("begin immediate")
+        if not self._is_made_of(state) and not self._taken_in(state, left):
+            return False
+        if not to_change:
+            self._rows("rollback")
+            self._rows(begin)
+        return self._is_made_of(state)
+
+    def _is_made_of(self, state: os.stat_result) -> bool:
+        rows = self._rows("select * from journal")
+        if len(rows) != 1 or rows[0][:-2] != _identity(state):
+            return False
+        self.clock = rows[0][-2]
+        return True
+
+    def _taken_in(self, state: os.stat_result, left: journal.Trail) -> bool:
+        """Take in what was added to the journal since the index was made of it; whether that is all that was done."""
+        rows = self._rows("select version, boot, inode, device, size, clock, chain from journal")
+        if len(rows) != 1 or (*rows[0][:4], rows[0][6]) != (*_identity(state)[:4], left.chain):
+            return False
+        size, newest = rows[0][4:6]
+        if size > state.st_size:
+            return False
+        added = journal.added(paths.tasks(), size, state.st_size, taskfold.check, newest)
+        if added is None:
+            return False
+        for event in added:
+            self.take(event)
+        self.keep(state, left.clock, left.chain)
+        self._known.clear()
+        self._rows("begin immediate")
         return True
 
     def close(self) -> None:
@@ -283,18 +318,19 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _open(is_lost: Callable[[Task], bool], *, to_change: bool = False) -> Index | None:
+def _open(is_lost: Callable[[Task], bool], lock: str, *, to_change: bool = False) -> Index | None:
     """The index of the journal as it is now; None when there is none."""
     path = paths.task_index()
     try:
-        state = os.stat(paths.tasks(), follow_symlinks=False)
-        if not os.path.exists(path):
+        state = journal.state_of(paths.tasks())
+        if state is None or not os.path.exists(path):
             return None
+        left = journal.trail(lock, state)
         index = Index(_connect(path), is_lost)
     except (OSError, sqlite3.Error):
         return None
     try:
-        covers = index.covers(state, to_change=to_change)
+        covers = index.covers(state, left, to_change=to_change)
     except Broken:
         covers = False
     if not covers:
@@ -302,28 +338,29 @@ def _open(is_lost: Callable[[Task], bool], *, to_change: bool = False) -> Index 
     return index if covers else None
 
 
-def view(is_lost: Callable[[Task], bool]) -> Index | None:
-    """The index for a reader, made when it is not there or old; None where it cannot be had soon."""
+def view(is_lost: Callable[[Task], bool], lock: str) -> Index | None:
+    """The index for a reader, made when it is not there or old; None where it cannot be had soon. `lock` is the
+    journal's."""
     for _ in range(_MOST_TRIES):
-        index = _open(is_lost)
-        if index is None and _make():
-            index = _open(is_lost)
+        index = _open(is_lost, lock)
+        if index is None and _make(lock):
+            index = _open(is_lost, lock)
         if index is not None:
             return index
         time.sleep(0.02)
     return None
 
 
-def change(is_lost: Callable[[Task], bool]) -> Index | None:
+def change(is_lost: Callable[[Task], bool], lock: str) -> Index | None:
     """The index for a writer who holds the journal's lock, to be changed by `take` and kept by `keep`; None where it
     cannot be had."""
-    index = _open(is_lost, to_change=True)
+    index = _open(is_lost, lock, to_change=True)
     if index is None:
         try:
-            _install(_built()[0])
+            _install(_built(lock)[0])
         except (sqlite3.Error, OSError, ColonyError):
             return None
-        index = _open(is_lost, to_change=True)
+        index = _open(is_lost, lock, to_change=True)
     return index
 
 
@@ -332,19 +369,20 @@ def discard() -> None:
     _unlink(paths.task_index())
 
 
-def _make() -> bool:
+def _make(lock: str) -> bool:
     """Make the index beside the journal's lock, which is held only to put it in its place; False when the journal
     has changed meanwhile, or there is no room."""
     if not os.access(os.path.dirname(paths.tasks()), os.W_OK):
         return False
     try:
-        built, state = _built()
+        built, trail = _built(lock)
     except (sqlite3.Error, OSError, ColonyError):
         return False
     try:
-        with locks.held(paths.lock("tasks"), what="the task list"):
-            if _identity(os.stat(paths.tasks(), follow_symlinks=False)) == _identity(state):
+        with locks.held(lock, what="the task list") as held:
+            if journal.found(os.stat(paths.tasks(), follow_symlinks=False)) == trail.state:
                 _install(built)
+                trail.leave(held.fd)
                 return True
     except (OSError, ColonyError):
         return False
@@ -369,11 +407,12 @@ def _unlink(path: str) -> None:
         return
 
 
-def _built() -> tuple[str, os.stat_result]:
-    """(file, state of the journal) of a new index, beside its place."""
+def _built(lock: str) -> tuple[str, journal.Trail]:
+    """(file of a new index, beside its place; the trail of the journal that it was made of)."""
     path = files.temporary(paths.task_index())
     files.make_dirs(os.path.dirname(path))
     state = os.stat(paths.tasks(), follow_symlinks=False)
+    left = journal.trail(lock, state)
     problems: list[Problem] = []
     events = journal.read(paths.tasks(), taskfold.check, problems)
     board = taskfold.fold(events)
@@ -385,8 +424,10 @@ def _built() -> tuple[str, os.stat_result]:
         pairs = ((blocker, task["id"]) for task in board.values() for blocker in task["blockers"])
         connection.executemany("insert into blockers values (?, ?)", sorted(pairs))
         connection.executemany("insert into problems values (?, ?)", (problem[1:] for problem in problems))
-        clock = events[-1]["clock"] if events else 0
-        connection.execute("insert into journal values (?, ?, ?, ?, ?, ?, ?)", (*_identity(state), clock))
+        newest = events[-1]["clock"] if events else 0
+        left = left or journal.Trail(clock.new_id(), journal.found(state), newest)
+        values = (*_identity(state), newest, left.chain)
+        connection.execute("insert into journal values (?, ?, ?, ?, ?, ?, ?, ?)", values)
         connection.execute("commit")
         connection.executescript(_INDEXES)
     except BaseException:
@@ -394,7 +435,7 @@ def _built() -> tuple[str, os.stat_result]:
         _unlink(path)
         raise
     connection.close()
-    return path, state
+    return path, left
 
 
 def _rows(board: taskfold.Board) -> Iterable[tuple[Any, ...]]:

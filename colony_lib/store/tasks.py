@@ -41,7 +41,7 @@ def asked(question: Callable[[Tasks], Answer], problems: list[Problem] | None = 
     if _is_long():
         from colony_lib.store import taskindex
 
-        index = taskindex.view(_is_lost)
+        index = taskindex.view(_is_lost, paths.lock("tasks"))
         if index is not None:
             try:
                 answer = question(index)
@@ -58,36 +58,45 @@ def asked(question: Callable[[Tasks], Answer], problems: list[Problem] | None = 
 class changing(journal.changing):
     """The journal, locked, to decide on `tasks` and add events, each of which changes them."""
 
-    __slots__ = ("_index", "_with_index", "tasks")
+    __slots__ = ("_index", "_tasks", "_with_index")
 
     def __init__(self, *, with_index: bool = True) -> None:
         super().__init__(paths.tasks(), paths.lock("tasks"), taskfold.check, "the task list")
         self._with_index = with_index
         self._index: taskindex.Index | None = None
-        self.tasks: Tasks
+        self._tasks: Tasks | None = None
+
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks as they are; read, or taken from the index, when they are asked for."""
+        if self._tasks is None:
+            if self._with_index and _is_long():
+                from colony_lib.store import taskindex
+
+                self._index = taskindex.change(_is_lost, self._lock.path)
+            self._tasks = self._index or taskfold.fold(self.events, _is_lost)
+            for event in self.new:
+                self._tasks.take(event)
+        return self._tasks
 
     def _load(self) -> None:
-        if self._with_index and _is_long():
-            from colony_lib.store import taskindex
-
-            self._index = taskindex.change(_is_lost)
-        if self._index is not None:
-            self.tasks, self.clock = self._index, self._index.clock
+        if self.tasks is self._index:
+            self.clock = self._index.clock
         else:
             super()._load()
-            self.tasks = taskfold.fold(self.events, _is_lost)
 
     def add(self, **fields: Any) -> journal.Event:
         event = super().add(**fields)
-        self.tasks.take(event)
+        if self._tasks is not None:
+            self._tasks.take(event)
         return event
 
-    def _wrote(self, fd: int) -> None:
+    def _wrote(self, state: os.stat_result) -> None:
         if self._index is not None:
             from colony_lib.store import taskindex
 
             try:
-                self._index.keep(os.fstat(fd), self.clock)
+                self._index.keep(state, self.clock, self.chain)
             except taskindex.Broken:
                 taskindex.discard()  # the journal has the events: who needs an index next makes it anew
 
@@ -241,10 +250,30 @@ def add(specs: Sequence[dict[str, Any]], wheres: Sequence[str | None] = ()) -> l
 
     def act(log: changing) -> list[tuple[dict[str, Any], bool]]:
         places = [*wheres, *[None] * (len(specs) - len(wheres))]
+        if not any(spec["id"] or spec["blockers"] for spec in specs):
+            return [(_fresh(log, spec), True) for spec in specs]
         done = [_add(log, spec, place) for spec, place in zip(specs, places)]
         return [(shown(log.tasks, log.tasks[name]), new) for name, new in done]
 
     return _change(act)
+
+
+def _fresh(log: changing, spec: dict[str, Any]) -> dict[str, Any]:
+    """Add a task that refers to no other and brings no id: for that nothing need be known of the others."""
+    alone = taskfold.Board()
+    alone.take(_written(log, _new_id(), spec, []))
+    (task,) = alone.values()
+    return shown(alone, task)
+
+
+def _new_id() -> str:
+    """Of 60 bits: among a million tasks of several machines, of which none asks the others, no two are the same."""
+    return clock.short_id("t-", 12)
+
+
+def _written(log: changing, name: str, spec: dict[str, Any], blockers: list[str]) -> journal.Event:
+    fields = {"title": spec["title"], "description": spec["description"], "agent": spec["agent"]}
+    return log.add(type="add", task=name, **fields, priority=spec["priority"], blockers=blockers)
 
 
 def _add(log: changing, spec: dict[str, Any], where: str | None) -> tuple[str, bool]:
@@ -255,7 +284,7 @@ def _add(log: changing, spec: dict[str, Any], where: str | None) -> tuple[str, b
             raise ColonyError(what, where=where, fix="use another id")
         return name, False
     while name is None or name in tasks:
-        name = clock.short_id("t-")
+        name = _new_id()
     blockers: list[str] = []
     for ref in _refs(tasks, spec["blockers"]):
         if ref == name or (ref == spec["title"] and not tasks.titled(ref)):
@@ -265,8 +294,7 @@ def _add(log: changing, spec: dict[str, Any], where: str | None) -> tuple[str, b
             raise _circle([spec["title"], tasks[blocker]["title"], spec["title"]], where)
         if blocker not in blockers:
             blockers.append(blocker)
-    fields = {"title": spec["title"], "description": spec["description"], "agent": spec["agent"]}
-    log.add(type="add", task=name, **fields, priority=spec["priority"], blockers=blockers)
+    _written(log, name, spec, blockers)
     return name, True
 
 

@@ -64,7 +64,7 @@ def chain(colony: Any) -> Any:
 def test_the_chain_of_the_data_pipeline_lists_in_eighty_columns_with_what_blocks_it(chain: Any) -> None:
     a, b, c, d, e = chain.ids
     assert chain("state", "task", "list").out == (
-        "ID          STATUS   P  AGENT  TITLE                  BLOCKED BY\n"
+        "ID              STATUS   P  AGENT  TITLE                  BLOCKED BY\n"
         f"{a}  ready    2  -      fetch-daily-data       -\n"
         f"{b}  blocked  2  -      transform-daily-data   fetch-daily-data\n"
         f"{c}  blocked  2  -      validate-daily-data    transform-daily-data\n"

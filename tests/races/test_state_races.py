@@ -142,14 +142,16 @@ def test_a_reader_beside_writers_never_meets_half_of_anything(colony: Any) -> No
 class NoLock:
     """Stands for a lock that does not exclude."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
+    def __init__(self, path: str, *_: Any, **__: Any) -> None:
+        self.path = path
 
     def __enter__(self) -> NoLock:
+        Path(self.path).parent.mkdir(exist_ok=True)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        pass
+        os.close(self.fd)
 
 
 def meeting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:

@@ -193,12 +193,15 @@ def test_without_the_lock_what_is_appended_at_the_last_moment_is_lost(monkeypatc
 
 
 class NoLock:
-    def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __init__(self, path: str, *_: Any, **__: Any) -> None:
+        self.path = path
 
     def __enter__(self) -> NoLock:
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
         return self
 
-    def __exit__(self, *_: Any) -> None: ...
+    def __exit__(self, *_: Any) -> None:
+        os.close(self.fd)
 
 
 def test_a_journal_that_others_replace_meanwhile_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:

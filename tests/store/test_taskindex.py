@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import leases, paths, taskfold, taskindex, tasks
+from colony_lib.store import journal, leases, paths, taskfold, taskindex, tasks
 from tests.store import test_tasks
 from tests.store.test_tasks import add, busy_history, something
 
@@ -30,13 +31,17 @@ def index_file() -> Path:
     return Path(paths.task_index())
 
 
+def opened() -> taskindex.Index | None:
+    return taskindex._open(tasks._is_lost, paths.lock("tasks"))
+
+
 def ready() -> list[dict[str, Any]]:
     return tasks.rows(taskfold.Chosen(["ready"], urgent=True))
 
 
 def of_index(question: Any) -> Any:
     """The answer of the index itself, which must be there and count."""
-    index = taskindex._open(tasks._is_lost)
+    index = opened()
     assert index is not None
     try:
         return question(index)
@@ -105,6 +110,7 @@ def test_an_index_made_of_a_merged_journal_says_what_the_journal_says(seed: int)
     assert problems == expected and len(problems) == 1
     assert of_index(questions) == questions(tasks.load())
     tasks.add([tasks.wanted({"title": "after"})])
+    assert tasks.asked(questions) == questions(tasks.load())
     assert of_index(questions) == questions(tasks.load())
 
 
@@ -144,10 +150,10 @@ def test_an_index_that_is_damaged_or_gone_or_of_another_version_or_boot_is_made_
     index_file().unlink()
     assert tasks.asked(questions) == expected and index_file().exists()
     monkeypatch.setattr(taskindex, "VERSION", 2)
-    assert taskindex._open(tasks._is_lost) is None
+    assert opened() is None
     assert tasks.asked(questions) == expected and of_index(questions) == expected
     monkeypatch.setattr(taskindex, "_boot", lambda: "another boot")
-    assert taskindex._open(tasks._is_lost) is None
+    assert opened() is None
     assert tasks.asked(questions) == expected and of_index(questions) == expected
 
 
@@ -173,20 +179,24 @@ def test_an_index_that_cannot_be_kept_is_not_believed(monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise taskindex.Broken("database or disk is full")
 
+    tasks.everything()
     monkeypatch.setattr(taskindex.Index, "keep", full)
-    add("clean")
+    assert tasks.claim("a1")["title"] == "fetch"
     assert not index_file().exists()
-    assert [task["title"] for task in tasks.everything()] == ["fetch", "clean"]
+    assert [task["status"] for task in tasks.everything()] == ["in_progress"]
 
 
 def test_a_writer_that_died_between_the_journal_and_the_index_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     add("fetch")
-    monkeypatch.setattr(taskindex.Index, "keep", lambda *_: None)
-    add("clean")
-    monkeypatch.undo()
-    monkeypatch.setattr(tasks, "LONG", 1)
-    assert taskindex._open(tasks._is_lost) is None
-    assert [task["title"] for task in tasks.everything()] == ["fetch", "clean"]
+    tasks.everything()
+    for dying in (taskindex.Index, journal.Trail):  # after the journal, and before that
+        monkeypatch.setattr(dying, {taskindex.Index: "keep", journal.Trail: "leave"}[dying], lambda *_: None)
+        tasks.finish("fetch", "failed", dying.__name__)
+        monkeypatch.undo()
+        monkeypatch.setattr(tasks, "LONG", 1)
+        assert [task["result"] for task in tasks.everything()] == [dying.__name__]
+        assert of_index(questions) == questions(tasks.load())
+        tasks.update("fetch", "ready")
 
 
 def test_what_sqlite_left_of_an_old_index_never_meets_a_new_one(root: Path) -> None:
@@ -197,7 +207,7 @@ def test_what_sqlite_left_of_an_old_index_never_meets_a_new_one(root: Path) -> N
     leftover = Path(str(index_file()) + "-journal")
     leftover.write_bytes(old)
     index_file().write_bytes(b"garbage")
-    add("load")
+    add("load", "fetch")
     assert not leftover.exists()
     assert of_index(questions) == questions(tasks.load())
 
@@ -269,3 +279,22 @@ def test_tasks_that_block_each_other_in_long_rows_are_counted_right() -> None:
     tasks.update("t3", "ready")
     assert [task["title"] for task in ready()] == ["t3", "t29"] and tasks.load().tally()["ready"] == 2
     assert of_index(questions) == questions(tasks.load())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_added_since_the_index_was_asked_is_taken_in_when_it_is_asked_again(seed: int) -> None:
+    chance = random.Random(100 + seed)
+    add("fetch")
+    tasks.everything()
+    taken_in = 0
+    for _ in range(25):
+        size = index_file().stat().st_mtime_ns
+        for _ in range(chance.randrange(1, 6)):
+            tasks.add([tasks.wanted({"title": chance.choice(["fetch", "clean", "load"]), "priority": chance.randrange(4)})])
+        assert index_file().stat().st_mtime_ns == size  # an addition alone leaves it alone
+        inode = index_file().stat().st_ino
+        with contextlib.suppress(ColonyError):
+            something(chance, 0)
+        assert tasks.asked(questions) == questions(tasks.load())
+        taken_in += index_file().stat().st_ino == inode
+    assert taken_in == 25  # it was never made anew
