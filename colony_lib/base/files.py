@@ -176,14 +176,15 @@ class replacing:
         if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, BrokenPipeError)):
             raise failed("write", self.path, error) from None
 
-    def finish(self) -> None:
-        """Put what has been written in the file's place. OSError, and `__exit__` then undoes it."""
+    def finish(self, *, settle: bool = True) -> None:
+        """Put what has been written in the file's place. OSError, and `__exit__` then undoes it. Without `settle` the
+        caller syncs the folder, when it has given a lock back."""
         if self.durable:
             os.fsync(self.fd)
         os.close(self.fd)
         self.fd = -1
         os.rename(self.temporary, self.path)
-        if self.durable:
+        if self.durable and settle:
             sync_folder(os.path.dirname(self.path) or ".")
 
     def _give_up(self) -> None:
@@ -266,7 +267,15 @@ def update_json(
 ) -> Any:
     """Read, change, replace, all under the lock; returns the new value. `change` may raise to leave all as it
     was; it must be quick, for the lock is held meanwhile."""
+    replacement = replacing(path, durable=durable)
     with locks.held(lock):
         value = change(read_json(path, default, follow=False))
-        write_json(path, value, durable=durable)
-        return value
+        with replacement as fd:
+            write_all(fd, redacted(jsontext.pretty(value)).encode("utf-8"))
+            replacement.finish(settle=False)
+    if durable:
+        try:
+            sync_folder(os.path.dirname(path) or ".")
+        except OSError as error:
+            raise failed("make durable", path, error) from None
+    return value

@@ -150,7 +150,7 @@ class held:
         pause = 0.0005
         while time.monotonic() < deadline:
             time.sleep(pause)
-            pause = min(pause * 1.5, 0.02)
+            pause = min(pause * 1.5, 0.004)
             if _flock(self.fd, fcntl.LOCK_EX):
                 return
         raise ColonyError(

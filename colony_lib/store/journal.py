@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 LAST_CLOCK = 1 << 53  # beyond it jq and JavaScript lose count
+_TRAIL = 127  # bytes
 LINE_LIMIT = 1 << 20  # bytes of one event; larger things are files, and the event names them
 
 
@@ -128,8 +129,10 @@ class Trail:
         self.clock = clock
 
     def leave(self, fd: int) -> None:
-        """Write it into the lock file, open at `fd` and held."""
-        locks.sign(fd, " ".join([self.chain, *map(str, (*self.state, self.clock))]))
+        """Write it into the lock file, open at `fd` and held: always as many bytes, for to truncate a file costs more
+        than all else that is done under the lock."""
+        text = " ".join([self.chain, *map(str, (*self.state, self.clock))])
+        os.pwrite(fd, text.ljust(_TRAIL).encode() + b"\n", 0)
 
 
 def found(state: os.stat_result) -> tuple[int, ...]:
@@ -140,7 +143,7 @@ def found(state: os.stat_result) -> tuple[int, ...]:
 def trail(lock: str, state: os.stat_result) -> Trail | None:
     """The trail that leads to the journal as it is now; None when there is none: it is new, or was changed by a sync,
     an editor, or a writer that died half-way."""
-    words = locks.note(lock).split()
+    words = locks.note(lock).partition("\n")[0].split()
     if len(words) != 6 or not all(word.isascii() and word.isdigit() for word in words[1:]):
         return None
     *there, newest = map(int, words[1:])
