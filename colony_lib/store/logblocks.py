@@ -48,7 +48,7 @@ class Known:
 
     __slots__ = ("_agent", "_by_end", "_by_start", "_fd", "_learned", "_size", "_state")
 
-    def __init__(self, agent: str, fd: int, size: int = BLOCK) -> None:
+    def __init__(self, agent: str, fd: int, size: int) -> None:
         """`size`: that of blocks. The log is open at `fd` for as long as this is used."""
         self._agent, self._fd, self._size = agent, fd, size
         self._state = os.fstat(fd)
@@ -156,7 +156,7 @@ def grown(agent: str, before: int, after: int) -> None:
     except (ColonyError, OSError):
         return
     try:
-        known = Known(agent, fd)
+        known = Known(agent, fd, BLOCK)
         for number in range(before // BLOCK, after // BLOCK):
             known.look(number)
         known.keep()

@@ -303,9 +303,23 @@ def spoil(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
     return spoiled
 
 
-def absent_everywhere(kept: dict[str, Any]) -> None:
+def lying(**changes: Any) -> Callable[[Path], Any]:
+    """Whole and sound, and saying of every block that nothing is in it: but it is not about this log."""
+
+    def lie(kept: dict[str, Any]) -> None:
+        for row in kept["blocks"]:
+            row[2] = 15
+        kept["check"] = logblocks._sum(kept["blocks"])
+        kept.update({key: change(kept[key]) for key, change in changes.items()})
+
+    return spoil(lie)
+
+
+def move_the_starts(kept: dict[str, Any]) -> None:
+    """As if another file of the same inode, no smaller, had had its blocks there."""
     for row in kept["blocks"]:
-        row[2] = 15
+        row[2], row[3] = 15, row[3] ^ 1
+    kept["check"] = logblocks._sum(kept["blocks"])
 
 
 def instead(make: Callable[[Path], Any]) -> Callable[[Path], Any]:
@@ -321,12 +335,13 @@ SPOILED = {
     "garbage": lambda file: file.write_bytes(os.urandom(500)),
     "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
     "a list": lambda file: file.write_text("[]"),
-    "of another version": spoil(lambda kept: kept.update(v=99)),
-    "of other blocks": spoil(lambda kept: kept.update(block=1 << 20)),
-    "of another file": spoil(lambda kept: kept.update(inode=[1, 2])),
-    "of a larger file": spoil(lambda kept: kept.update(size=kept["size"] + 1)),
-    "of an older file": spoil(lambda kept: kept.update(changed=kept["changed"] - 1)),
-    "with other levels": spoil(absent_everywhere),
+    "of another version": lying(v=lambda version: version + 1),
+    "of other blocks": lying(block=lambda size: size * 2),
+    "of another file": lying(inode=lambda inode: [inode[0], inode[1] + 1]),
+    "of a larger file": lying(size=lambda size: size + 1),
+    "of the file before a change": lying(changed=lambda moment: moment - 1),
+    "with another sum": lying(check=lambda number: number ^ 1),
+    "with other starts of blocks": spoil(move_the_starts),
     "with a block less": spoil(lambda kept: kept["blocks"].pop(3)),
     "with short rows": spoil(lambda kept: kept.update(blocks=[[1]], check=logblocks._sum([[1]]))),
     "with other rows": spoil(lambda kept: kept.update(blocks=[{}], check=logblocks._sum([{}]))),  # type: ignore[list-item]
@@ -342,7 +357,8 @@ def test_a_spoiled_cache_changes_no_answer_and_is_made_anew(
     log: Path, small: None, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.write_bytes(b"".join(line(i, "error" if i in (20, 150) else "info") for i in range(300)))
-    assert found(Wanted("error"))[0] == ["l00000020", "l00000150"]
+    logblocks.grown("worker", 0, log.stat().st_size)
+    assert len(json.loads(cache().read_text())["blocks"]) == log.stat().st_size // logblocks.BLOCK
     SPOILED[how](cache())
     assert found(Wanted("error")) == (["l00000020", "l00000150"], [])
     assert found(Wanted("error"), None) == (["l00000020", "l00000150"], [])
