@@ -144,7 +144,7 @@ class Source:
         """The unreadable lines met so far as (file, line number, why); their numbers are counted only now."""
         numbered: list[Problem] = []
         number, at = 1, 0
-        for offset, why in sorted(self.bad):
+        for offset, why in sorted(set(self.bad)):
             while at < offset:
                 piece = os.pread(self.fd, min(BLOCK, offset - at), at)
                 if not piece:
@@ -234,9 +234,12 @@ class Source:
         if piece.known is not None:
             return False
         data, begin, end = piece.data, piece.begin, piece.begin + piece.size
+        whole = logblocks.has_no_long_line(data, begin, end)
+        if not whole:
+            self.bad += [(place, "too long") for place, line in piece.lines(Wanted()) if len(line) > LONGEST]
         if wanted.levels:
             absent = wanted.absent(data, begin, end)
-            if absent and piece.exact and self._known and logblocks.has_no_long_line(data, begin, end):
+            if absent and whole and piece.exact and self._known is not None:
                 outer = logblocks.outer(data, begin, end)
                 self._known.learn(piece.offset, piece.offset + piece.size, absent, *outer)
             if absent == wanted.levels:

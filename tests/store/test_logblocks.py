@@ -294,6 +294,38 @@ def test_lines_too_long_are_reported_also_when_the_blocks_around_them_are_known(
         assert found(Wanted("error"), count) == expected
 
 
+def test_a_line_just_too_long_is_reported_wherever_it_stands_and_however_it_is_read(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logread, "LEARNED", 1)
+    filler = b"".join(line(i, message="m" * 900) for i in range(1100))
+    for before in (0, 100, (1 << 20) - 10, (1 << 20) - 5000):
+        for long in ((1 << 20) + 1, (1 << 20) + 30_000, (1 << 20) + 200_000, (2 << 20) - 1):
+            head = filler[:before].rpartition(b"\n")[0]
+            head += b"\n" + b" " * (before - len(head) - 2) + b"\n" if head else b""
+            log.write_bytes(head + b'"' + b"y" * (long - 1) + b"\n" + filler * 3)
+            expected = ([], [(head.count(b"\n") + 1, "too long")])
+            logblocks.grown("worker", 0, log.stat().st_size)
+            for count in (None, 10, None):
+                assert found(Wanted("error"), count) == expected
+                assert len(found(Wanted("info"), count)[1]) == (count is None)
+            cache().unlink()
+            for count in (10, None, 10):
+                assert found(Wanted("error"), count) == expected
+
+
+def test_what_was_learned_of_a_rotated_log_does_not_take_the_place_of_the_new_ones(log: Path, small: None) -> None:
+    log.write_bytes(b"".join(line(i) for i in range(300)))
+    old = logread.open_all(["worker"])
+    log.rename(log.with_suffix(".1"))
+    for _ in range(3):
+        logs.write("worker", [{"message": "m" * 900}] * 10)
+    kept = cache().read_bytes()
+    assert logread.last(old, Wanted("error"), 10) == []
+    assert cache().read_bytes() == kept
+    assert json.loads(kept)["inode"][1] == log.stat().st_ino
+
+
 def spoil(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
     def spoiled(file: Path) -> None:
         kept = json.loads(file.read_text())
