@@ -27,6 +27,7 @@ _START = b'{"v":1,"id":"'  # how lines of our own begin
 _REST = 1 << 17  # bytes behind a block's end in which its last line should end
 _CHECKED = 64  # bytes at a block's start that are compared
 _CHECKS = 1000  # blocks of which that is done, however many there are
+_MOST = 1 << 14  # blocks that are kept, the newest ones
 
 
 class Block:
@@ -133,7 +134,7 @@ class Known:
         return blocks
 
     def _write(self) -> None:
-        rows = [self._by_start[start].row() for start in sorted(self._by_start)]
+        rows = [self._by_start[start].row() for start in sorted(self._by_start)[-_MOST:]]
         kept = {
             "v": VERSION,
             "inode": [self._state.st_dev, self._state.st_ino],

@@ -6,7 +6,7 @@ from array import array
 
 import numpy as np
 
-from colony_lib.store import pointblocks, pointfold
+from colony_lib.store import pointblocks, pointfold, pointforms
 from colony_lib.store.pointfold import STAMP
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from colony_lib.base.jsonl import Problem
-    from colony_lib.store.pointblocks import Block
+    from colony_lib.store.pointforms import Block
     from colony_lib.store.pointrows import Row
 
 
@@ -23,12 +23,12 @@ class Fold(pointfold.Fold):
     __slots__ = ("_array", "_blocks", "_end", "_keys", "_start", "_where")
 
     def read(self, path: str) -> None:
-        self._start, self._end = pointblocks.key(self.start), pointblocks.key(self.end)
+        self._start, self._end = pointforms.key(self.start), pointforms.key(self.end)
         self._blocks: list[Block] = []
         reader = pointblocks.Reader(path, self.problems)
         for block in reader.blocks():
-            self._gather(block, reader)
-        self.texts = reader.labels
+            self._gather(block, reader.room)
+        self.texts = reader.room.labels
         self._finish()
 
     def __len__(self) -> int:
@@ -43,14 +43,14 @@ class Fold(pointfold.Fold):
         return array("d", np.sort(self._array).tobytes())
 
     def before(self, edge: bytes) -> int:
-        return int(np.searchsorted(self._keys, pointblocks.key(edge)))
+        return int(np.searchsorted(self._keys, pointforms.key(edge)))
 
     def sums(self, first: int, last: int) -> tuple[float, float]:
         return pointfold.rounded(*_exact(self._array[first:last]), last - first)
 
-    def _gather(self, block: Block, reader: pointblocks.Reader) -> None:
+    def _gather(self, block: Block, room: pointforms.Room) -> None:
         if self._wanted is not None:
-            wanted = np.array([self._wanted(text) for text in reader.labels], bool)
+            wanted = np.array([self._wanted(text) for text in room.labels], bool)
             block = block.kept(wanted[block.labels])
         late = block.keys > self._end
         if late.any():
@@ -61,8 +61,8 @@ class Fold(pointfold.Fold):
         place = latest(block)
         found = (block.times[place].tobytes(), block.id(place))
         if self.newest is None or found > self.newest[:2]:
-            self.newest = (*found, float(block.values[place]), reader.labels[block.labels[place]])
-        self.more.update(_more(block, reader))
+            self.newest = (*found, float(block.values[place]), room.labels[block.labels[place]])
+        self.more.update(_more(block, room))
         early = block.keys < self._start
         if early.any():
             block = block.kept(~early)
@@ -106,9 +106,9 @@ def _exact(values: Any) -> tuple[int, int]:
     return number, -1074 - 53
 
 
-def _more(block: Block, reader: pointblocks.Reader) -> list[bytes]:
+def _more(block: Block, room: pointforms.Room) -> list[bytes]:
     """What the block's points say of type and unit."""
-    return reader.more if len(reader.more) == 1 else [reader.more[place] for place in np.unique(block.more)]
+    return room.more if len(room.more) == 1 else [room.more[place] for place in np.unique(block.more)]
 
 
 def latest(block: Block) -> int:
@@ -126,7 +126,7 @@ def _first(blocks: list[Block]) -> Any:
 
     Ids are told apart by a number that is hashed from them; only where two numbers are the same the ids are compared.
     """
-    hashes = np.concatenate([pointblocks.hashed(block.ids) for block in blocks])
+    hashes = np.concatenate([pointforms.hashed(block.ids) for block in blocks])
     ordered = np.sort(hashes)
     again = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(again):
@@ -155,13 +155,14 @@ def _first(blocks: list[Block]) -> Any:
 def newest_of_labels(path: str, start: bytes, end: bytes, more: set[bytes], problems: list[Problem]) -> Iterator[Row]:
     """The points of a journal from `start` to `end` that may be the newest with their labels; `more` gets what all
     of its points say of type and unit."""
-    first, last = pointblocks.key(start), pointblocks.key(end)
+    first, last = pointforms.key(start), pointforms.key(end)
     reader = pointblocks.Reader(path, problems)
+    room = reader.room
     for block in reader.blocks():
-        more.update(_more(block, reader))
+        more.update(_more(block, room))
         block = block.kept((block.keys >= first) & (block.keys <= last))
-        newest = np.full(len(reader.labels), -1, np.int64)
+        newest = np.full(len(room.labels), -1, np.int64)
         np.maximum.at(newest, block.labels, block.keys)
         for place in np.flatnonzero(block.keys == newest[block.labels]).tolist():
-            labels = reader.labels[block.labels[place]]
+            labels = room.labels[block.labels[place]]
             yield block.id(place), block.times[place].tobytes(), float(block.values[place]), labels, b""

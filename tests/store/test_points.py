@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from colony_lib.base import clock
-from colony_lib.store import paths, pointblocks, pointmany, pointrows, points
+from colony_lib.store import paths, pointblocks, pointforms, pointmany, pointrows, points
 
 NOW = "2026-11-23T12:00:00.000Z"
 
@@ -240,7 +240,7 @@ def test_the_usual_spellings_need_no_line_to_be_read_by_itself(
 
 
 def test_ids_that_hash_alike_are_told_apart(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pointblocks, "hashed", lambda words: words[:, 0] & np.uint64(3))
+    monkeypatch.setattr(pointforms, "hashed", lambda words: words[:, 0] & np.uint64(3))
     made = [f'{{"v":1,"id":"{i % 900:08d}","ts":"{NOW}","value":{i},"labels":{{"n":"{i % 5}"}}}}' for i in range(1000)]
     journal.write_text("\n".join(made) + "\n")
     assert picture(True, 24, None) == picture(False, 24, None)
@@ -265,12 +265,12 @@ def test_a_line_that_only_looks_like_the_others_is_read_for_itself(journal: Path
 
 def floats(texts: list[str]) -> list[float]:
     """What a block of lines with these values is read as."""
-    reader = pointblocks.Reader("")
-    room = "".join(f"{text}," for text in texts).encode()
-    reader.room = bytearray(pointblocks.BEFORE) + room + bytes(pointblocks.AFTER)
-    at = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]]) + pointblocks.BEFORE
+    block = "".join(f"{text}," for text in texts).encode()
+    room = pointforms.Room(len(block))
+    room.bytes[pointforms.BEFORE : pointforms.BEFORE + len(block)] = block
+    at = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]]) + pointforms.BEFORE
     line = b'{"id":"x","ts":"2026-11-23T12:00:00.000Z","value":1,"labels":{}}'
-    form = pointblocks.Form.of(line, reader)
+    form = pointforms.Form.of(line, room)
     assert form is not None
     wanted = np.ones(len(texts), bool)
     values, sizes = form._numbers(at, wanted)
@@ -301,7 +301,7 @@ def test_a_number_is_read_to_the_last_bit_as_python_reads_it() -> None:
     for odd in range(1, 4000, 2):
         half = (1 << 53) + odd
         texts += [str(half), f"{half}.0", f"{half}.5", str(half * 2 + 1)]
-    texts = [text for text in texts if len(text) <= pointblocks.NUMBER - 1]
+    texts = [text for text in texts if len(text) <= pointforms.NUMBER - 1]
     assert len(texts) > 90_000
     wrong = [text for text, value in zip(texts, floats(texts)) if bits(value) != bits(float(text))]
     assert wrong == []
