@@ -302,9 +302,9 @@ class Source:
 
     def _fill(self, at: int, start: int, end: int) -> int:
         """Reads these bytes of the file into the room, and returns how many there were."""
-        if not self._room:
-            self._room = bytearray(BLOCK + LONGEST + FIRST_BLOCK)
-        return os.preadv(self.fd, [memoryview(self._room)[at : at + end - start]], start)
+        stop = at + end - start
+        self._room.extend(bytes(max(stop - len(self._room), 0)))
+        return os.preadv(self.fd, [memoryview(self._room)[at:stop]], start)
 
     def _forwards(self, start: int, end: int, wanted: Wanted) -> Iterator[Piece]:
         """The lines from `start` up to the last newline before `end`, in pieces that end where blocks do."""
