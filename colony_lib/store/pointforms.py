@@ -285,8 +285,10 @@ def hashed(words: Any) -> Any:
     """A number for each row of words; zeros behind do not change it. Rows of different numbers differ."""
     mixed = np.zeros(len(words), np.uint64)
     for column in range(words.shape[1]):
-        word = words[:, column]
-        mixed ^= (word ^ (word >> np.uint64(32))) * _MIX[column]
+        word = words[:, column] >> np.uint64(32)
+        word ^= words[:, column]
+        word *= _MIX[column]
+        mixed ^= word
     return mixed
 
 

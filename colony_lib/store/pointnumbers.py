@@ -13,18 +13,32 @@ if TYPE_CHECKING:
 
 _ZEROS = np.frombuffer(b"0" * 8, "<u8")
 _HIGH = np.uint64(0x8080808080808080)
+# Two digits become one number, two of these become one, and so the eight of a word: what the first counts, where the
+# second stands, and the bits of the sum.
+_STEPS = [
+    (np.uint64(10), np.uint64(8), np.uint64(0x00FF00FF00FF00FF)),
+    (np.uint64(100), np.uint64(16), np.uint64(0x0000FFFF0000FFFF)),
+    (np.uint64(10_000), np.uint64(32), np.uint64(0x00000000FFFFFFFF)),
+]
 _TENS = np.array([10**i for i in range(20)], np.uint64)
 _FLOAT_TENS = np.array([10.0**i for i in range(20)])
 _FIVES = np.array([5**i for i in range(20)], np.int64)
 
 
 def whole(words: Any, masks: Any) -> tuple[Any, Any]:
-    """The whole numbers whose digits end the rows of words, and whether they are digits; `masks` leave the digits."""
-    words = (words ^ _ZEROS) & masks
-    fits = none((words + np.uint64(0x7676767676767676) | words) & _HIGH)
-    words = (words * np.uint64(10) + (words >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-    words = (words * np.uint64(100) + (words >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-    words = (words * np.uint64(10000) + (words >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
+    """The whole numbers whose digits end the rows of words, which are used up, and whether they are digits; `masks`
+    leave the digits."""
+    words ^= _ZEROS
+    words &= masks
+    other = words + np.uint64(0x7676767676767676)  # in place from here on: arrays that are new each time cost more
+    other |= words
+    other &= _HIGH
+    fits = none(other)
+    for weight, bits, kept in _STEPS:
+        np.right_shift(words, bits, out=other)
+        words *= weight
+        words += other
+        words &= kept
     number = words[:, 0]
     for column in range(1, words.shape[1]):
         number = number * np.uint64(100_000_000) + words[:, column]
