@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 from colony_lib.base import jsontext
 from colony_lib.store import pointrows
 
@@ -39,9 +37,9 @@ class Fold:
         self.future = 0
         self.more: set[bytes] = set()
         self._wanted = Labels(wanted) if wanted else None
-        self._values = array("d")
+        self._values: list[float] = []
         self._times = bytearray()
-        self._labels = array("I")
+        self._labels: list[int] = []
         self._places: dict[bytes, int] = {}
         self._ids: set[bytes] = set()
         self._ordered = True
@@ -145,8 +143,8 @@ class Fold:
             return
         times = self._times
         order = sorted(range(len(self)), key=lambda i: bytes(times[i * STAMP : i * STAMP + STAMP]))
-        self._values = array("d", map(self._values.__getitem__, order))
-        self._labels = array("I", map(self._labels.__getitem__, order))
+        self._values = [self._values[i] for i in order]
+        self._labels = [self._labels[i] for i in order]
         self._times = bytearray(b"".join(bytes(times[i * STAMP : i * STAMP + STAMP]) for i in order))
 
 

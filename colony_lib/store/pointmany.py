@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 import numpy as np
 
 from colony_lib.store import pointblocks, pointfold, pointforms
@@ -37,10 +35,10 @@ class Fold(pointfold.Fold):
     def columns(self) -> tuple[str, Sequence[float], Sequence[int]]:
         times = self._column("times") if self._blocks else np.zeros((0, STAMP), np.uint8)
         labels = self._column("labels") if self._blocks else np.zeros(0, np.uint32)
-        return times.tobytes().decode(), array("d", self._array.tobytes()), array("I", labels.tobytes())
+        return times.tobytes().decode(), self._array.data, labels.data
 
     def sorted(self) -> Sequence[float]:
-        return array("d", np.sort(self._array).tobytes())
+        return np.sort(self._array).data
 
     def before(self, edge: bytes) -> int:
         return int(np.searchsorted(self._keys, pointforms.key(edge)))

@@ -266,7 +266,7 @@ def test_prometheus_export_is_valid_exposition_text(colony: Any) -> None:
 )
 def test_what_stands_in_loops_starts_without_what_costs_as_much_as_python_itself(colony: Any, words: list[str]) -> None:
     colony("metrics", "record", "a_seconds", "5")
-    assert imported("metrics", words, colony) & SLOW == set()
+    assert imported("metrics", words, colony) & {*SLOW, "array", "collections", "numpy"} == set()
 
 
 SLOW = {"argparse", "json", "re", "enum", "typing", "gettext", "datetime", "pathlib", "inspect", "subprocess"}
