@@ -1,6 +1,6 @@
 """Metrics as they are read: a window of a metric's points, and what they amount to.
 
-Memory is bounded: about 170 bytes a point in the window, and one block of the file.
+Memory is bounded: about 100 bytes a point in the window (250 where they are few), and one block of the file.
 """
 
 from __future__ import annotations
