@@ -71,14 +71,15 @@ def open_append(path: str) -> int:
     return fd
 
 
-def append_to(fd: int, path: str, records: Iterable[dict[str, Any]]) -> None:
-    """Append the records by one write. The caller holds the journal's lock.
+def append_to(fd: int, path: str, records: Iterable[dict[str, Any]]) -> tuple[int, int]:
+    """Append the records by one write, and return where in the file they begin and end. The caller holds the
+    journal's lock.
 
     A write that fails or falls short is taken back: the journal is as before and ColonyError says why.
     """
     data = redacted("".join(map(_line, records))).encode("utf-8")
     if not data:
-        return
+        return 0, 0
     try:
         size = _mend(fd)
         try:
@@ -90,10 +91,12 @@ def append_to(fd: int, path: str, records: Iterable[dict[str, Any]]) -> None:
             raise
     except OSError as error:
         raise failed("append to", path, error) from None
+    return size, size + len(data)
 
 
-def append(path: str, records: Iterable[dict[str, Any]], *, lock: str, durable: bool = False) -> None:
-    """Append whole lines under the lock. With `durable` the call returns when they are on the disk.
+def append(path: str, records: Iterable[dict[str, Any]], *, lock: str, durable: bool = False) -> tuple[int, int]:
+    """Append whole lines under the lock, and return where in the file they begin and end. With `durable` the call
+    returns when they are on the disk.
 
     The fsync comes after the lock is given back, so that the fsyncs of many writers share the disk's work.
     """
@@ -102,9 +105,10 @@ def append(path: str, records: Iterable[dict[str, Any]], *, lock: str, durable: 
         with locks.held(lock):
             fd = open_append(path)
             new = durable and os.fstat(fd).st_size == 0
-            append_to(fd, path, records)
+            place = append_to(fd, path, records)
         if durable:
             sync(fd, path, new=new)
+        return place
     finally:
         if fd >= 0:
             os.close(fd)

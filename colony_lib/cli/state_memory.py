@@ -13,6 +13,23 @@ COLUMNS = ["ts", "type", "from", "text"]
 
 
 def main(argv: list[str]) -> int:
+    given = _plain(argv) or _parser().parse_args(argv)
+    code: int = given.act(given)
+    return code
+
+
+def _plain(argv: list[str]) -> Any:
+    """What an ordinary search says, without a parser; None for any other line."""
+    words = [f"word {number}" for number in range(1, len(argv))]
+    given = args.simple(argv[1:], ["--json"], ["--type", "-n"], words, least=1) if argv[:1] == ["search"] else None
+    if given is not None:
+        given.text = [word for word in (getattr(given, name) for name in words) if word is not None]
+        given.n = args.count(given.n) if given.n else None
+        given.act = _search
+    return given
+
+
+def _parser() -> args.Parser:
     parser = args.Parser(
         "colony state memory",
         "what the colony remembers: texts of a type, added and searched, never changed",
@@ -45,9 +62,7 @@ def main(argv: list[str]) -> int:
     searching.add_argument("-n", metavar="N", type=args.count, help="at most so many")
     args.add_json(searching)
     searching.set_defaults(act=_search)
-    given = parser.parse_args(argv)
-    code: int = given.act(given)
-    return code
+    return parser
 
 
 def _add(given: Any) -> int:

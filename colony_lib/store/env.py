@@ -37,3 +37,9 @@ def secret_values() -> dict[str, str]:
     """{name: value} of the variables that hold secrets: those named in COLONY_SECRETS, and the API key always."""
     names = [name for name in (get("COLONY_SECRETS") or "").split(":") if name] + ["ANTHROPIC_API_KEY"]
     return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def one_thread() -> None:
+    """Keep numpy, before it is imported, from starting threads for algebra that nobody here asks of it: they cost
+    more than the import."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,5 +1,5 @@
 """Log lines as they are read: the last ones from the end of the files, all in the order of time, or new ones as
-they come; what is not wanted is told by its bytes, before any JSON is parsed."""
+they come; what is not wanted is told by its bytes, before any JSON is parsed, or not even read (`logblocks`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 from colony_lib.base import jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.files import open_regular
-from colony_lib.store import paths
+from colony_lib.store import logblocks, paths
+from colony_lib.store.logblocks import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-LEVELS = ("debug", "info", "warn", "error")
-BLOCK = 1 << 20
+LEVELS = logblocks.LEVELS
+BLOCK = logblocks.BLOCK
+LONGEST = logblocks.LONGEST
 FIRST_BLOCK = 1 << 16  # what is read from the end at first
-LONGEST = 1 << 20  # bytes of one line; a longer one is somebody's damage
 # How many bytes of older lines in a row end the search for lines since a time: clocks may jump, but not for so long.
 PATIENCE = 4 << 20
+LEARNED = 8  # blocks of which something new is known, before it is worth a write
 _CONTEXT = ("run_id", "step", "attempt")
 
 
@@ -32,7 +34,7 @@ class Wanted:
     """Which lines are wanted: at least of a level, not before a time (as stored), of a run, of a step, and with a
     message that `matches`. `literal` is a text that every such message holds, if there is one."""
 
-    __slots__ = ("_levels", "_needles", "_same", "_since", "matches", "since")
+    __slots__ = ("_levels", "_needles", "_same", "levels", "matches", "since")
 
     def __init__(
         self,
@@ -44,33 +46,62 @@ class Wanted:
         literal: str | None = None,
     ) -> None:
         self.since = since
-        self._since = (since or "").encode()
         self.matches = matches
         self._levels = frozenset(LEVELS[LEVELS.index(level) :])
+        # A bit for each level that is wanted; none where all of them are.
+        self.levels = 0 if level == LEVELS[0] else sum(1 << LEVELS.index(word) for word in self._levels)
         self._same = {key: value for key, value in (("run_id", run_id), ("step", step)) if value is not None}
         # For each condition the byte strings of which a line must hold one, however its writer sets blanks.
         self._needles: list[tuple[bytes, ...]] = []
-        if len(self._levels) < len(LEVELS):
-            self._needles.append(tuple(f'"{word}"'.encode() for word in self._levels))
+        if self.levels:
+            self._needles.append(tuple(needle for i, needle in enumerate(logblocks.NEEDLES) if self.levels >> i & 1))
         self._needles += [(jsontext.dumps(value).encode(),) for value in self._same.values()]
         if literal and literal.isascii() and literal.isprintable() and not set(literal) & set('"\\/'):
             self._needles.append((literal.encode(), b"\\u"))
 
-    def maybe(self, data: bytes) -> bool:
-        """Whether the line, or any line of the block, may be wanted: never false for one that is."""
-        return all(any(needle in data for needle in needles) for needles in self._needles)
+    def maybe(self, line: bytes) -> bool:
+        """Whether the line may be wanted: never false for one that is."""
+        return all(any(needle in line for needle in needles) for needles in self._needles)
 
-    def recent(self, line: bytes) -> bool:
-        """Whether the line may be as new as wanted: never false for one that is."""
-        if not self._since or not line.startswith(b'{"v":1,"id":"'):
-            return True  # nothing is asked, or another writer's line, whose keys may stand anywhere
-        start = line.find(b'"ts":"') + 6
-        return line[start : start + 24] >= self._since
+    def lines(self, data: bytes | bytearray, begin: int, end: int) -> list[tuple[int, bytes]]:
+        """Of the whole lines there those that may be wanted, each with its place: never fewer than are."""
+        if not self._needles:
+            places = [begin]
+            lines = bytes(memoryview(data)[begin : end - 1]).split(b"\n")
+            for line in lines:
+                places.append(places[-1] + len(line) + 1)
+            return list(zip(places, lines))
+        # By the condition that is met the latest, and so perhaps the least often.
+        first = []
+        for needles in self._needles:
+            places = [place for place in (data.find(needle, begin, end) for needle in needles) if place >= 0]
+            if not places:
+                return []
+            first.append((min(places), needles))
+        found: dict[int, bytes] = {}
+        for needle in max(first)[1]:
+            place = data.find(needle, begin, end)
+            while place >= 0:
+                start = data.rfind(b"\n", begin, place) + 1 or begin
+                stop = data.find(b"\n", place, end)
+                if start not in found and self.maybe(line := bytes(data[start:stop])):
+                    found[start] = line
+                place = data.find(needle, stop, end)
+        return sorted(found.items())
 
-    def older(self, block: bytes) -> bool:
-        """Whether the block's first and last line are too old; what lies between them is not looked at."""
-        first, last = block[: block.find(b"\n")], block[block.rfind(b"\n", 0, -1) + 1 :]
-        return not self.recent(first) and not self.recent(last)
+    def absent(self, data: bytes | bytearray, begin: int, end: int) -> int:
+        """A bit for each wanted level that does not occur, up to the first one that does."""
+        found = 0
+        for place in range(len(LEVELS) - 1, -1, -1):
+            if self.levels >> place & 1:
+                if data.find(logblocks.NEEDLES[place], begin, end) >= 0:
+                    break
+                found |= 1 << place
+        return found
+
+    def recent(self, told: str | None) -> bool:
+        """Whether a line that tells this of its time may be as new as wanted: never false for one that is."""
+        return self.since is None or told is None or told >= self.since
 
     def keeps(self, record: Record) -> bool:
         return (
@@ -94,7 +125,7 @@ def _is_log_line(found: Record) -> bool:
 class Source:
     """One agent's log, open: the lines up to `end` that were whole when it was opened, and those that came since."""
 
-    __slots__ = ("agent", "bad", "end", "fd", "path")
+    __slots__ = ("_known", "_room", "agent", "bad", "end", "fd", "path")
 
     def __init__(self, agent: str) -> None:
         """FileNotFoundError when there is no log."""
@@ -103,6 +134,8 @@ class Source:
         self.fd = open_regular(self.path, follow=False)
         self.end = _after_last_newline(self.fd, os.fstat(self.fd).st_size)
         self.bad: list[tuple[int, str]] = []  # offset and reason of lines that could not be read
+        self._known: logblocks.Known | None = None
+        self._room = bytearray()
 
     def close(self) -> None:
         os.close(self.fd)
@@ -111,7 +144,7 @@ class Source:
         """The unreadable lines met so far as (file, line number, why); their numbers are counted only now."""
         numbered: list[Problem] = []
         number, at = 1, 0
-        for offset, why in sorted(self.bad):
+        for offset, why in sorted(set(self.bad)):
             while at < offset:
                 piece = os.pread(self.fd, min(BLOCK, offset - at), at)
                 if not piece:
@@ -140,101 +173,208 @@ class Source:
     def backwards(self, wanted: Wanted) -> Iterator[Record]:
         """The wanted lines, newest first. Reads no more of the file than is asked for."""
         older = 0
-        for offset, block in self._blocks_backwards():
-            if wanted.since is not None:
-                older = older + len(block) if wanted.older(block) else 0
-                if older > PATIENCE:
-                    return
-            if wanted.maybe(block):
-                place = offset + len(block)
-                for line in reversed(block[:-1].split(b"\n")):
-                    place -= len(line) + 1
-                    if line and wanted.maybe(line) and wanted.recent(line):
-                        record = self.record(place, line)
+        try:
+            for piece in self._backwards(wanted):
+                if wanted.since is not None:
+                    older = older + piece.size if self._is_older(piece, wanted) else 0
+                    if older > PATIENCE:
+                        return
+                if self._may_hold(piece, wanted):
+                    for offset, line in reversed(piece.lines(wanted)):
+                        record = self.record(offset, line)
                         if record is not None and wanted.keeps(record):
                             yield record
+        finally:
+            self._keep()
 
     def forwards(self, wanted: Wanted) -> Iterator[Record]:
         """The wanted lines, oldest first."""
         start = 0
         if wanted.since is not None:
             older, start = 0, self.end
-            for offset, block in self._blocks_backwards():
-                older = older + len(block) if wanted.older(block) else 0
-                start = offset
+            for piece in self._backwards(wanted):
+                older = older + piece.size if self._is_older(piece, wanted) else 0
+                start = piece.offset
                 if older > PATIENCE:
                     break
-        for offset, block in self._blocks(start, self.end):
-            yield from self._wanted(offset, block, wanted)
+        try:
+            for piece in self._forwards(start, self.end, wanted):
+                yield from self._wanted(piece, wanted)
+        finally:
+            self._keep()
 
     def fresh(self, wanted: Wanted) -> Iterator[Record]:
         """The wanted lines that came after `end`, which moves past them."""
         size = os.fstat(self.fd).st_size
         if size < self.end:
             self.end = 0  # truncated: what is there now is new
-        for offset, block in self._blocks(self.end, size):
-            self.end = offset + len(block)
-            yield from self._wanted(offset, block, wanted)
+            self._known = None
+        for piece in self._forwards(self.end, size, wanted):
+            self.end = piece.offset + piece.size
+            yield from self._wanted(piece, wanted)
 
-    def _wanted(self, offset: int, block: bytes, wanted: Wanted) -> Iterator[Record]:
-        if not wanted.maybe(block):
+    def _wanted(self, piece: Piece, wanted: Wanted) -> Iterator[Record]:
+        if not self._may_hold(piece, wanted):
             return
-        for line in block[:-1].split(b"\n"):
-            if line and wanted.maybe(line) and wanted.recent(line):
-                record = self.record(offset, line)
-                if record is not None and wanted.keeps(record):
-                    yield record
-            offset += len(line) + 1
+        for offset, line in piece.lines(wanted):
+            record = self.record(offset, line)
+            if record is not None and wanted.keeps(record):
+                yield record
 
-    def _blocks_backwards(self) -> Iterator[tuple[int, bytes]]:
-        """(offset, whole lines) from the end to the beginning, in pieces that grow."""
-        start, size, rest, dropping = self.end, FIRST_BLOCK, b"", False
-        while start > 0:
-            size = min(size, start)
-            start -= size
-            piece = os.pread(self.fd, size, start)
-            size = min(size * 4, BLOCK)
-            if dropping:
-                piece = piece[: piece.rfind(b"\n") + 1]
-                if start and not piece:
-                    continue
-                self.bad.append((start + len(piece), "too long"))
-                dropping = False
-            block = piece + rest
-            head = block.find(b"\n") + 1 if start else 0
-            if start and head in (0, len(block)):
-                rest = block  # not one whole line yet
-                if len(rest) > LONGEST:
-                    rest, dropping = b"", True
+    def _is_older(self, piece: Piece, wanted: Wanted) -> bool:
+        """Whether the first and the last line are too old; what lies between them is not looked at."""
+        if piece.known is not None:
+            first, last = piece.known.first, piece.known.last
+        else:
+            first, last = logblocks.outer(piece.data, piece.begin, piece.begin + piece.size)
+        return not wanted.recent(first) and not wanted.recent(last)
+
+    def _may_hold(self, piece: Piece, wanted: Wanted) -> bool:
+        """Whether lines of the piece may be wanted; what levels are not among them is learned."""
+        if piece.known is not None:
+            return False
+        data, begin, end = piece.data, piece.begin, piece.begin + piece.size
+        whole = logblocks.has_no_long_line(data, begin, end)
+        if not whole:
+            self.bad += [(place, "too long") for place, line in piece.lines(Wanted()) if len(line) > LONGEST]
+        if wanted.levels:
+            absent = wanted.absent(data, begin, end)
+            if absent and whole and piece.exact and self._known is not None:
+                outer = logblocks.outer(data, begin, end)
+                self._known.learn(piece.offset, piece.offset + piece.size, absent, *outer)
+            if absent == wanted.levels:
+                return False
+        return True
+
+    def _look_up(self, wanted: Wanted) -> logblocks.Known | None:
+        """What is known of the blocks, where that can help."""
+        if wanted.levels and self._known is None:
+            self._known = logblocks.Known(self.agent, self.fd, BLOCK)
+        return self._known if wanted.levels else None
+
+    def _keep(self) -> None:
+        if self._known is not None:
+            self._known.keep(LEARNED)
+
+    def _backwards(self, wanted: Wanted) -> Iterator[Piece]:
+        """The lines from the end to the beginning, in pieces that grow, and then end where blocks do."""
+        end = low = self.end  # lines up to `end` are still to come; from `low` on the file has been read
+        rest = b""  # what has been read before `end`, for it is not known yet where its first line begins
+        size, exact, dropping = FIRST_BLOCK, False, False
+        while end > 0:
+            known = self._look_up(wanted) if self.end - end > BLOCK and not dropping else None
+            block = known.ending(end) if known is not None else None
+            if block is not None and block.absent & wanted.levels == wanted.levels:
+                yield Piece(b"", block.start, 0, block.end - block.start, True, block)
+                end, low, rest, exact = block.start, block.start, b"", True
                 continue
-            if len(block) > head:
-                yield start + head, block[head:]
-            rest = block[:head]
-
-    def _blocks(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """(offset, whole lines) from `start` on, up to the last newline before `end`."""
-        rest, dropped = b"", -1
-        while start + len(rest) < end:
-            piece = os.pread(self.fd, min(BLOCK, end - start - len(rest)), start + len(rest))
-            if not piece:
-                return
-            if dropped >= 0:
-                head = piece.find(b"\n") + 1
-                start += head or len(piece)
-                if not head:
+            start = max(low - size, (low - 1) // BLOCK * BLOCK)
+            data, stop = self._read(start, low, rest)
+            if stop < low - start + len(rest):
+                return  # truncated meanwhile
+            low, size = start, min(size * 4, BLOCK)
+            if dropping:
+                stop = data.rfind(b"\n", 0, stop) + 1
+                end = start + stop
+                if start and not stop:
                     continue
-                self.bad.append((dropped, "too long"))
-                piece, dropped = piece[head:], -1
-            block = rest + piece
-            whole = block.rfind(b"\n") + 1
-            if whole:
-                yield start, block[:whole]
-            start += whole
-            rest = block[whole:]
-            if len(rest) > LONGEST:
-                dropped = start
-                start += len(rest)
-                rest = b""
+                self.bad.append((end, "too long"))
+                dropping = exact = False
+            head = data.find(b"\n", 0, stop) + 1 if start else 0
+            if start and head in (0, stop):  # not one whole line yet
+                dropping = stop > LONGEST
+                rest = b"" if dropping else bytes(data[:stop])
+                continue
+            if stop > head:
+                yield Piece(data, start + head, head, stop - head, exact and start % BLOCK == 0)
+            rest = bytes(data[:head])
+            end, exact = start + head, start % BLOCK == 0
+
+    def _read(self, start: int, end: int, rest: bytes) -> tuple[bytes | bytearray, int]:
+        """These bytes of the file with the rest behind them, and how many there are. What is as large as a block
+        stands in the room: memory that is new each time costs three times what the reading does."""
+        if end - start < BLOCK:
+            data = os.pread(self.fd, end - start, start) + rest
+            return data, len(data)
+        size = self._fill(0, start, end)
+        self._room[size : size + len(rest)] = rest
+        return self._room, size + len(rest)
+
+    def _fill(self, at: int, start: int, end: int) -> int:
+        """Reads these bytes of the file into the room, and returns how many there were."""
+        stop = at + end - start
+        self._room.extend(bytes(max(stop - len(self._room), 0)))
+        return os.preadv(self.fd, [memoryview(self._room)[at:stop]], start)
+
+    def _forwards(self, start: int, end: int, wanted: Wanted) -> Iterator[Piece]:
+        """The lines from `start` up to the last newline before `end`, in pieces that end where blocks do."""
+        exact = start == 0
+        while start < end:
+            known = self._look_up(wanted) if end - start > BLOCK else None
+            block = known.beginning(start) if known is not None else None
+            if block is not None and block.end <= end and block.absent & wanted.levels == wanted.levels:
+                yield Piece(b"", start, 0, block.end - start, True, block)
+                start, exact = block.end, True
+                continue
+            edge = min((start // BLOCK + 1) * BLOCK, end)
+            have = self._fill(0, start, edge)
+            if have < edge - start:
+                return  # truncated meanwhile
+            stop = self._room.rfind(b"\n", 0, have) + 1
+            newline = -1  # behind the edge: there ends the line that goes over it
+            while edge < end and newline < 0 and have - stop <= LONGEST:
+                got = self._fill(have, edge, min(edge + FIRST_BLOCK, end))
+                if not got:
+                    return
+                newline = self._room.find(b"\n", have, have + got)
+                have, edge = have + got, edge + got
+            stop = newline + 1 or stop
+            long = newline < 0 and have - stop > LONGEST
+            if stop:
+                yield Piece(self._room, start, 0, stop, exact and newline >= 0)
+            if newline < 0 and not long:
+                return
+            start, exact = start + stop, True
+            if long:
+                begin, start = start, self._after_newline(edge, end)
+                if start < 0:
+                    return
+                self.bad.append((begin, "too long"))
+
+    def _after_newline(self, start: int, end: int) -> int:
+        """Where the next line begins; -1 when there is none before `end`."""
+        while start < end:
+            got = self._fill(0, start, min(start + BLOCK, end))
+            found = self._room.find(b"\n", 0, got) + 1
+            if found or not got:
+                return start + found if found else -1
+            start += got
+        return -1
+
+
+class Piece:
+    """Some whole lines of a log, from `offset` on: `size` bytes that stand in `data` from `begin` on, or, when it is
+    `known` that none of them is wanted, nowhere. `exact`: they are a block, as `logblocks` has them."""
+
+    __slots__ = ("begin", "data", "exact", "known", "offset", "size")
+
+    def __init__(
+        self,
+        data: bytes | bytearray,
+        offset: int,
+        begin: int,
+        size: int,
+        exact: bool,
+        known: logblocks.Block | None = None,
+    ) -> None:
+        self.data, self.offset, self.begin, self.size = data, offset, begin, size
+        self.exact, self.known = exact, known
+
+    def lines(self, wanted: Wanted) -> list[tuple[int, bytes]]:
+        """The lines that may be wanted, each with its place in the file."""
+        start = self.offset - self.begin
+        found = wanted.lines(self.data, self.begin, self.begin + self.size)
+        return [(start + place, line) for place, line in found if line and wanted.recent(told(line))]
 
 
 def _after_last_newline(fd: int, end: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from colony_lib.base import clock, jsonl, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.files import redacted
-from colony_lib.store import paths
+from colony_lib.store import logblocks, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def write(agent: str, records: Iterable[Mapping[str, Any]]) -> None:
     now = clock.now()
     lines = [_line(agent, record, f"{batch}-{number:04d}", now) for number, record in enumerate(records)]
     if lines:
-        jsonl.append(paths.log(agent), lines, lock=paths.lock(f"log-{agent}"))
+        before, after = jsonl.append(paths.log(agent), lines, lock=paths.lock(f"log-{agent}"))
+        logblocks.grown(agent, before, after)
 
 
 def line(

@@ -1,7 +1,7 @@
 """A metric's journal taken apart, block by block, into columns.
 
-A journal may hold millions of points, so lines as `metrics` writes them are taken apart by one expression over a
-whole block and checked column by column; only a block with other lines goes through the JSON reader, line by line.
+A block is read as one JSON array, which any spelling of its lines passes at the speed of the C scanner; only a block
+with a line that is no JSON is read line by line. (`pointblocks` does the same with numpy, for millions of points.)
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from colony_lib.store import metrics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from colony_lib.base.jsonl import Problem
 
@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 20
 LONGEST = 1 << 16  # bytes of one line; a longer one is somebody's damage
-SMALL = 1 << 15  # bytes; a smaller block costs less line by line than the import of regular expressions does
-_LINE = rb'^\{"v":1,"id":"([^"]+)","ts":"([^"]{24})","value":([^,]+),"labels":(\{[^}]*\})([^\n}]*)\}$'
-_line: re.Pattern[bytes] | None = None
-_DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_TIME = b"0000-00-00T00:00:00.000Z"
-_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._:/@+-"
-_NUMBER_BYTES = b"0123456789.eE+-"
-_MORE = rb'(?:,"(?:type|unit)":"[^"\\\x00-\x1f\x7f-\xff]*")*\Z'
-_INFINITE = float("inf")
+LONGEST_ID = 200  # bytes, as many as `record` takes; a longer one is known by its start and its digest
+DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
+TIME = b"0000-00-00T00:00:00.000Z"
+NOTHING: Columns = ((), (), (), (), ())
+_spelled: dict[tuple[tuple[str, str], ...], bytes] = {}  # labels as they were read, and as they are written
+
+
+def size(path: str) -> int:
+    """Bytes of the journal, 0 where there is none."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
 
 
 def read(path: str, problems: list[Problem] | None = None) -> Iterator[Columns]:
@@ -43,128 +47,142 @@ def read(path: str, problems: list[Problem] | None = None) -> Iterator[Columns]:
     A torn last line is passed over; any other line that is no point goes to `problems` and is skipped.
     """
     number = 0
-    known: dict[bytes, bool] = {}
-    for block in _blocks(path):
-        count = block.count(b"\n")
-        columns = _at_once(block, count, known) or _with_care(block, path, number, problems)
-        number += count
+    room = bytearray(LONGEST + BLOCK + 2)
+    for end in blocks(path, room):
+        lines = bytes(memoryview(room)[: end - 1]).split(b"\n")
+        columns = at_once(lines) or _with_care(lines, path, number, problems)
+        number += len(lines)
         if columns[0]:
             yield columns
 
 
-def _blocks(path: str) -> Iterator[bytes]:
-    """Whole lines, each with its newline, in blocks; of a line that is too long only so much that it shows."""
+def blocks(path: str, room: bytearray, start: int = 0) -> Iterator[int]:
+    """Puts whole lines, each with its newline, into the room from `start` on, again and again, and says where they
+    end. Of a line that is too long there is only so much that it shows. (One room for all blocks: memory that is new
+    each time costs three times what the reading does.) The room holds LONGEST + BLOCK + 2 bytes from there."""
     try:
         fd = open_regular(path, follow=False)
     except FileNotFoundError:
         return
+    view = memoryview(room)
+    have = start  # where what was read ends
     try:
-        rest = b""
         while True:
-            piece = os.read(fd, BLOCK)
-            if not piece:
+            got = os.readv(fd, [view[have : have + BLOCK]])
+            if not got:
                 break
-            end = piece.rfind(b"\n") + 1
+            end = room.rfind(b"\n", have, have + got) + 1
+            have += got
             if end:
-                yield rest + piece[:end]
-                rest = piece[end:]
-            else:
-                rest = (rest + piece)[: LONGEST + 1]
-        if rest and not isinstance(_slow(rest), str):
-            yield rest + b"\n"  # whole, but its newline was torn off
+                yield end
+                room[start : start + have - end] = view[end:have]
+                have = start + have - end
+            have = min(have, start + LONGEST + 1)
     finally:
         os.close(fd)
+    if have > start and not isinstance(_slow(bytes(view[start:have])), str):
+        room[have] = 10  # whole, but its newline was torn off
+        yield have + 1
 
 
-def _at_once(block: bytes, count: int, known: dict[bytes, bool]) -> Columns | None:
-    """The block's points, if it is worth it and every line of it looks as we write it; else None.
+def at_once(lines: list[bytes]) -> Columns | None:
+    """The lines' points, if every one of them is one; else None.
 
-    The expression is loose because that is fast; what it leaves open is checked here, a column at a time. `known`
-    remembers which labels are labels. (A number as only Python spells it, such as 05, passes as the number it is.)
+    Between two lines stands a number that no writer of lines could foresee: so lines that are no JSON by themselves
+    do not become any by standing side by side.
     """
-    global _line
-    if len(block) < SMALL:
+    if max(map(len, lines)) > LONGEST:
         return None
-    import re
-
-    if _line is None:
-        _line = re.compile(_LINE, re.MULTILINE)
-    found = _line.findall(block)
-    if not found or len(found) != count:
-        return None
-    ids, times, spelled, labels, more = zip(*found)
-    if b"".join(ids).translate(None, _ID_BYTES) or b"".join(spelled).translate(None, _NUMBER_BYTES):
-        return None
-    if b"".join(times).translate(_DIGITS_AS_ZERO) != _TIME * count:
-        return None
+    between = int.from_bytes(os.urandom(7), "big")
     try:
-        values = list(map(float, spelled))
-    except ValueError:
-        return None
-    if _INFINITE in values or -_INFINITE in values:
-        return None
-    for text in set(labels):
-        if text not in known:
-            known[text] = _is_labels(text)
-        if not known[text]:
-            return None
-    if not all(re.match(_MORE, text) for text in set(more) - {b""}):
-        return None
-    return ids, times, values, labels, more
-
-
-def _is_labels(text: bytes) -> bool:
-    try:
-        labels = jsontext.loads(text)
+        found = jsontext.loads(b"[" + (b",%d," % between).join(lines) + b"]")
     except ColonyError:
-        return False
-    return isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())
+        return None
+    if len(found) != 2 * len(lines) - 1 or found[1::2] != [between] * (len(lines) - 1):
+        return None
+    rows = []
+    for record in found[::2]:
+        row = _row(record)
+        if isinstance(row, str):
+            return None
+        rows.append(row)
+    return tuple(zip(*rows))  # type: ignore[return-value]
 
 
-def _with_care(block: bytes, path: str, number: int, problems: list[Problem] | None) -> Columns:
-    """The points of a block in which not every line looks as we write it."""
+def _with_care(lines: list[bytes], path: str, number: int, problems: list[Problem] | None) -> Columns:
+    """The points of lines of which not every one is one; `number` lines stand before them."""
     rows: list[Row] = []
-    for line in block[:-1].split(b"\n"):
+    for line in lines:
         number += 1
-        if not line or line.isspace():
-            continue
-        row = _slow(line)
-        if not isinstance(row, str):
+        row = point(line)
+        if isinstance(row, tuple):
             rows.append(row)
-        elif problems is not None:
+        elif row and problems is not None:
             problems.append((path, number, row))
-    return tuple(zip(*rows)) if rows else ((), (), (), (), ())  # type: ignore[return-value]
+    return tuple(zip(*rows)) if rows else NOTHING  # type: ignore[return-value]
+
+
+def point(line: bytes) -> Row | str:
+    """The point of a line in any spelling; or why it is none ('' for an empty line)."""
+    return "" if not line or line.isspace() else _slow(line)
 
 
 def _slow(line: bytes) -> Row | str:
-    """The point of a line in any spelling, its labels and what follows spelled our way; or why it is none."""
+    if len(line) > LONGEST:
+        return "too long"
     try:
-        if len(line) > LONGEST:
-            return "too long"
-        record = jsontext.loads(line)
-        if not isinstance(record, dict) or not isinstance(record.get("id"), str):
-            return "not an object with an 'id'"
-        if not isinstance(record.get("ts"), str):
-            return "has no time 'ts'"
-        labels = record.get("labels") or {}
-        if not isinstance(labels, dict):
-            return "its labels are no object"
-        value = record.get("value")
-        if isinstance(value, str):
-            return "its value is a text"
-        more = {key: record[key] for key in ("type", "unit") if isinstance(record.get(key), str)}
-        time = record["ts"].encode()
-        if time.translate(_DIGITS_AS_ZERO) != _TIME:
-            time = metrics.moment(record["ts"]).encode()
-        return (
-            record["id"].encode(),
-            time,
-            float(metrics.number(value)),
-            jsontext.dumps({key: str(value) for key, value in sorted(labels.items())}).encode(),
-            ("," + jsontext.dumps(more)[1:-1]).encode() if more else b"",
-        )
+        return _row(jsontext.loads(line))
     except ColonyError as error:
         return error.what
+
+
+def _row(record: Any) -> Row | str:
+    """The point of a line's value, its labels and what follows spelled our way; or why it is none."""
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+        return "not an object with an 'id'"
+    if not isinstance(record.get("ts"), str):
+        return "has no time 'ts'"
+    labels = record.get("labels") or {}
+    if not isinstance(labels, dict):
+        return "its labels are no object"
+    value = record.get("value")
+    if isinstance(value, str):
+        return "its value is a text"
+    time = record["ts"].encode()
+    try:
+        if time.translate(DIGITS_AS_ZERO) != TIME:
+            time = metrics.moment(record["ts"]).encode()
+        number = value if type(value) is float else float(metrics.number(value))
+    except ColonyError as error:
+        return error.what
+    more = b""
+    if "type" in record or "unit" in record:
+        said = {key: record[key] for key in ("type", "unit") if isinstance(record.get(key), str)}
+        more = ("," + jsontext.dumps(said)[1:-1]).encode() if said else b""
+    return identity(record["id"].encode()), time, number, _labels(labels), more
+
+
+def identity(text: bytes) -> bytes:
+    """The id as it is compared: at most LONGEST_ID bytes, and none of them at its end is a zero."""
+    if len(text) <= LONGEST_ID and b"\0" not in text:
+        return text
+    from hashlib import sha256
+
+    return text[: LONGEST_ID - 64] + sha256(text).hexdigest().encode()
+
+
+def _labels(labels: dict[str, Any]) -> bytes:
+    """The labels as we write them: ordered by name, compact, every value a text."""
+    if not labels:
+        return b"{}"
+    plain = all(type(value) is str for value in labels.values())
+    key = tuple(labels.items()) if plain else ()
+    text = _spelled.get(key)
+    if text is None:
+        text = jsontext.dumps({name: str(value) for name, value in sorted(labels.items())}).encode()
+        if plain and len(_spelled) < 10_000:
+            _spelled[key] = text
+    return text
 
 
 def tail(path: str) -> list[Row]:
@@ -178,6 +196,8 @@ def tail(path: str) -> list[Row]:
         block = os.pread(fd, LONGEST, start)
     finally:
         os.close(fd)
-    block = block[block.find(b"\n") + 1 if start else 0 : block.rfind(b"\n") + 1]
-    columns = block and (_at_once(block, block.count(b"\n"), {}) or _with_care(block, path, 0, None))
-    return list(zip(*columns)) if columns else []
+    begin, end = block.find(b"\n") + 1 if start else 0, block.rfind(b"\n")
+    if end < begin:
+        return []
+    lines = block[begin:end].split(b"\n")
+    return list(zip(*(at_once(lines) or _with_care(lines, path, 0, None))))

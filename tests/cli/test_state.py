@@ -280,10 +280,19 @@ def test_memory_is_added_and_searched(colony: Any) -> None:
     assert colony.lines("state", "memory", "search", "--type", "learned", "upsert", "--json") == [found[0]]
     table = colony("state", "memory", "search", "upsert", "-n", "1").out.splitlines()
     assert len(table) == 2 and table[1].endswith("  learned  worker  two lines\\nof upsert")
+    assert colony.lines("state", "memory", "search", "-n", "1", "upsert", "--type", "learned", "--json") == [found[0]]
     missing = colony("state", "memory", "search", "nothing-like-it", check=False)
     assert (missing.code, missing.out, missing.err) == (1, "", "")
     assert fails(colony, 2, "memory", "add", "../x", "text").startswith("'../x' is not a name")
     assert fails(colony, 2, "memory", "add", "note", " ").startswith("there is nothing to remember")
+    assert fails(colony, 2, "memory", "search", "x", "-n", "many").startswith("'many' is not a whole number")
+
+
+def test_a_search_of_the_memory_starts_without_what_costs_as_much_as_python_itself(colony: Any) -> None:
+    from tests.cli.test_metrics import SLOW, imported
+
+    colony("state", "memory", "add", "decision", "load by upsert")
+    assert imported("state", ["memory", "search", "upsert", "--json"], colony) & SLOW == set()
 
 
 # ---- documents

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from colony_lib.base import jsonl
 from colony_lib.store import logread, logs, metrics, paths, points
 
@@ -97,11 +99,17 @@ def test_a_torn_end_is_mended_by_the_next_line_and_followed_past(colony: Any) ->
         assert following.sources["worker"].problems() == []
 
 
-def test_points_recorded_while_old_ones_are_cleared_are_all_kept(colony: Any) -> None:
+@pytest.mark.parametrize("large", [0, points.LARGE])
+def test_points_recorded_while_old_ones_are_cleared_are_all_kept(
+    colony: Any, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(points, "LARGE", large)
     paths.use(str(colony.root))
+    points.Window("m", 1)  # what is imported for that takes as long as the writers do
     old = [{"name": "m", "value": 1, "ts": "2020-01-01T00:00:00Z", "id": f"old-{i}"} for i in range(2000)]
     metrics.record_many(old)
-    writers = [start(colony, POINT, f"w{n}", 150) for n in range(4)]
+    rounds = 150 if large else 500
+    writers = [start(colony, POINT, f"w{n}", rounds) for n in range(4)]
     before = metrics.moment("2021-01-01")
     rewrites = removed = 0
     while any(writer.poll() is None for writer in writers):
@@ -115,7 +123,7 @@ def test_points_recorded_while_old_ones_are_cleared_are_all_kept(colony: Any) ->
     assert rewrites > 3 and removed >= 2000
     lines = [json.loads(line) for line in Path(paths.metric("m")).read_text().split("\n") if line]
     assert sorted(line["id"] for line in lines) == sorted(expected)
-    assert len(expected) == 600
+    assert len(expected) == 4 * rounds
 
 
 def test_a_rewrite_shot_at_any_instant_leaves_the_metric_whole(colony: Any) -> None:

@@ -19,10 +19,10 @@ from colony_lib.store import metrics, paths, pointrows, points, prometheus, sche
 NOW = "2026-11-23T12:00:00.000Z"
 
 
-@pytest.fixture(params=["at once", "line by line"])
+@pytest.fixture(params=["few", "many"])
 def journal(colony: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of the metric `m_seconds` in a colony whose clock stands at NOW; each way to read it by itself."""
-    monkeypatch.setattr(pointrows, "SMALL", 0 if request.param == "at once" else 1 << 30)
+    monkeypatch.setattr(points, "LARGE", 0 if request.param == "many" else 1 << 40)
     paths.use(str(colony.root))
     clock.freeze(NOW)
     return colony.root / ".colony/metrics/m_seconds.jsonl"
@@ -308,7 +308,7 @@ def test_blocks_end_anywhere_in_a_line(journal: Path, monkeypatch: pytest.Monkey
     for size in range(1, 130):
         monkeypatch.setattr(pointrows, "BLOCK", size)
         found = window()
-        assert sorted(found.values) == list(range(20))
+        assert sorted(value for _, value, _ in found.points()) == list(range(20))
         assert [number for _, number, _ in found.problems] == [21]
 
 
@@ -396,8 +396,9 @@ def test_two_hundred_thousand_points_take_little_memory(journal: Path, colony: A
                 f'{{"v":1,"id":"{i:020d}","ts":"{clock.stamp(start + i * 0.4)}","value":{i % 977}.25,"labels":{{}}}}\n'
             )
     code = (
-        "import resource, sys; from colony_lib.base import clock; from colony_lib.store import paths, pointrows, points\n"
-        f"pointrows.SMALL = {pointrows.SMALL}\n"
+        "import resource, sys; from colony_lib.base import clock; from colony_lib.store import paths, points\n"
+        f"points.LARGE = {points.LARGE}\n"
+        "points._fold('x')\n"  # numpy is no point
         f"paths.use({str(colony.root)!r}); clock.freeze({NOW!r})\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "w = points.Window('m_seconds', 24); found = w.statistics()\n"
