@@ -49,8 +49,17 @@ def failed(doing: str, path: str, error: OSError) -> ColonyError:
 
 
 def make_dirs(path: str) -> None:
+    """Make the folder and those above it that are not there, and their names durable: what is fsynced in a folder
+    is lost with the folder's own name."""
+    new = []
+    at = path
+    while at and not os.path.isdir(at):
+        new.append(at)
+        at = os.path.dirname(at)
     try:
         os.makedirs(path, exist_ok=True)
+        for folder in reversed(new):
+            sync_folder(os.path.dirname(folder) or ".")
     except OSError as error:
         raise failed("make the folder", path, error) from None
 
@@ -124,6 +133,16 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
+def sync_folders(path: str, top: str) -> None:
+    """Make the name of the folder durable, and those of the folders above it that lie under `top`."""
+    try:
+        while path != top:
+            path = os.path.dirname(path)
+            sync_folder(path)
+    except OSError as error:
+        raise failed("make durable", path, error) from None
+
+
 def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -157,7 +176,11 @@ class replacing:
             try:
                 self.fd = os.open(self.temporary, flags, self.mode)
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(self.path), exist_ok=True)
+                folder = os.path.dirname(self.path)
+                if self.durable:
+                    make_dirs(folder)
+                else:
+                    os.makedirs(folder, exist_ok=True)
                 self.fd = os.open(self.temporary, flags, self.mode)
         except OSError as error:
             raise failed("write", self.path, error) from None
@@ -190,8 +213,10 @@ class replacing:
     def _give_up(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
-        if os.path.lexists(self.temporary):
+        try:
             os.unlink(self.temporary)
+        except OSError:
+            return  # it was never made, or nothing can be removed: what failed before is what has to be told
 
 
 def write_bytes(path: str, data: bytes, *, durable: bool = True, mode: int = 0o666) -> None:

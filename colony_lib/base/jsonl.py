@@ -7,7 +7,7 @@ import stat
 
 from colony_lib.base import jsontext, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.base.files import failed, open_regular, redacted
+from colony_lib.base.files import failed, make_dirs, open_regular, redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def open_append(path: str) -> int:
         try:
             fd = os.open(path, flags, 0o666)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_dirs(os.path.dirname(path))
             fd = os.open(path, flags, 0o666)
     except OSError as error:
         raise failed("append to", path, error) from None

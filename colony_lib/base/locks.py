@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 default_timeout = 10.0  # seconds; --lock-timeout changes it
 _ASKED = 1.0  # seconds that those who ask whether a lock is held can keep it from one who wants it, at most
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_long_held: dict[int, tuple[str, str, tuple[int, int]]] = {}  # descriptor: path, note, (device, inode) of the file
 
 
 def _open(path: str) -> int:
@@ -31,22 +32,37 @@ def _open(path: str) -> int:
         return os.open(path, _OPEN, 0o666)
 
 
+def _refused(path: str, error: OSError) -> ColonyError:
+    from colony_lib.base.files import failed
+
+    return failed("lock", path, error)
+
+
 def try_hold(path: str, note: str = "") -> int | None:
     """A file descriptor that holds the lock until it is closed everywhere, or None when another holds it.
+    ColonyError when there can be no such lock (a full disk, say).
 
     The note (whose it is: a run, a process) is kept in the lock file for the message that others get.
     """
-    fd = _open(path)
+    fd = -1
     try:
+        fd = _open(path)
         if not _take(fd):
             os.close(fd)
             return None
-    except OSError:
-        os.close(fd)
-        raise
-    if note:
-        sign(fd, note)
+        if note:
+            sign(fd, note)
+    except OSError as error:
+        if fd >= 0:
+            os.close(fd)
+        raise _refused(path, error) from None
+    _long_held[fd] = (path, note, _identity(fd))
     return fd
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    state = os.fstat(fd)
+    return state.st_dev, state.st_ino
 
 
 def _take(fd: int) -> bool:
@@ -93,7 +109,43 @@ def try_hold_folder(path: str) -> int | None:
 
 
 def release(fd: int) -> None:
+    _long_held.pop(fd, None)
     os.close(fd)
+
+
+def forget_all_but(fd: int) -> None:
+    """After a fork: of the locks that were held before it, this process goes on holding that one only."""
+    for other in [other for other in _long_held if other != fd]:
+        del _long_held[other]
+
+
+def restore() -> bool:
+    """Hold the long-held locks also after somebody has removed their files (`rm -r .colony/locks`, to free what seemed
+    stuck): each is taken anew under its name. False when another process was quicker and holds one of them."""
+    all_ours = True
+    for fd, (path, note, identity) in list(_long_held.items()):
+        try:
+            mine = _identity(fd) == identity
+            there = os.stat(path)
+            removed = (there.st_dev, there.st_ino) != identity
+        except FileNotFoundError:
+            removed = True
+        except OSError:
+            mine = removed = False  # closed, or not to be looked at
+        if not mine:
+            _long_held.pop(fd)
+        elif removed:
+            try:
+                new = try_hold(path, note)
+            except ColonyError:
+                continue  # not to be had now (a full disk): the next time
+            if new is None:
+                all_ours = False
+                continue
+            os.dup2(new, fd, inheritable=False)
+            _long_held[fd] = _long_held.pop(new)
+            os.close(new)
+    return all_ours
 
 
 def is_held(path: str) -> bool:
@@ -134,11 +186,14 @@ class held:
         self.fd = -1
 
     def __enter__(self) -> held:
-        if self.fd < 0:
-            self.fd = _open(self.path)
         try:
+            if self.fd < 0:
+                self.fd = _open(self.path)
             if not _flock(self.fd, fcntl.LOCK_EX):
                 self._wait()
+        except OSError as error:
+            self.close()
+            raise _refused(self.path, error) from None
         except BaseException:
             self.close()
             raise

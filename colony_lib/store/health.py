@@ -214,6 +214,7 @@ def _journal_files() -> Iterator[str]:
 def _leftovers() -> Iterator[Record]:
     """Temporary files, and folders of runs that were to be removed, whose writers are dead."""
     import re
+    import shlex
 
     pattern = re.compile(files.TEMPORARY)
     dead = []
@@ -226,12 +227,24 @@ def _leftovers() -> Iterator[Record]:
                     dead.append(os.path.relpath(os.path.join(place, name), paths.root()))
             folders[:] = [name for name in folders if not pattern.match(name)]
     if dead:
-        import shlex
-
         message = f"{plural(len(dead), 'temporary file')} of killed writers"
         yield finding("leftovers", "warn", message, f"cd {shlex.quote(paths.root())} && rm -r {shlex.join(dead[:20])}")
-    else:
+    left = _scratch_of_the_dead()
+    if left:
+        message = f"{plural(len(left), 'folder')} of killed steps' output"
+        yield finding("leftovers", "warn", message, f"rm -r {shlex.join(left[:20])}")
+    if not dead and not left:
         yield finding("leftovers", "ok", "no temporary files of killed writers")
+
+
+def _scratch_of_the_dead() -> list[str]:
+    """The folders of work/pool.new_scratch that killed processes of this colony's runs have left."""
+    from colony_lib.store import runs
+
+    folder = paths.scratch_folder()
+    known = {f"colony-{run_id}": run_id for run_id in runs.ids()}
+    found = [(name, known.get(name.rpartition("-")[0])) for name in sorted(os.listdir(folder))]
+    return [os.path.join(folder, name) for name, run_id in found if run_id and not runs.is_anything_alive(run_id)]
 
 
 def _is_process(pid: int) -> bool:

@@ -271,7 +271,7 @@ def clear(name: str, before: str | None = None) -> int:
 def _rewrite(path: str, before: str) -> tuple[int, int]:
     """(removed, kept) lines. The caller holds the lock."""
     removed = kept = 0
-    with files.replacing(path, durable=False) as fd:
+    with files.replacing(path) as fd:
         batch: list[bytes] = []
         for _, line, ended in jsonl.lines(path):
             if not ended and not _time(line):

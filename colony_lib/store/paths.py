@@ -180,6 +180,12 @@ def schedule(workflow: str) -> str:
     return inside("schedules", check_name(workflow, "workflow") + ".json")
 
 
+def scratch_folder() -> str:
+    """Where the system keeps temporary files; outside the colony."""
+    named = env.get("TMPDIR")
+    return named if named and os.path.isdir(named) else "/tmp"
+
+
 def state_folder() -> str:
     return inside("state")
 

@@ -6,10 +6,11 @@ import os
 
 from colony_lib.base import clock, files, jsonl, locks
 from colony_lib.base.errors import FAILED, ColonyError
-from colony_lib.store import paths
+from colony_lib.store import paths, runcheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     Record = dict[str, Any]
@@ -167,9 +168,13 @@ class Run:
 
     def read(self) -> Run:
         """Fold the whole journal."""
-        for record in jsonl.iterate(os.path.join(self.folder, "journal.jsonl"), self.problems):
+        for record in self.records(self.problems):
             self.apply(record)
         return self
+
+    def records(self, problems: list[tuple[str, int, str]] | None = None) -> Iterator[Record]:
+        """The journal's records in the order of the file; what is unreadable, or no record of a run, is passed over."""
+        return jsonl.iterate(os.path.join(self.folder, "journal.jsonl"), problems, check=runcheck.record)
 
     def apply(self, record: Record) -> None:
         """Fold one record in; a record seen before changes nothing."""
@@ -282,7 +287,9 @@ class Run:
     def record(self, *, outputs: bool = True) -> Record:
         """The run as `workflow status --json` prints it (schemas/run.schema.json)."""
         status = self.status
-        shown = [*self.steps, *(name for name, step in self.handlers.items() if step.units)]
+        # A handler is part of what happened; one that a resume set back is not until it is needed again.
+        handled = (name for name, step in self.handlers.items() if step.units and step.status != "pending")
+        shown = [*self.steps, *handled]
         steps = [self.step_record(name, outputs=outputs) for name in shown]
         return {
             **self.summary(status),
@@ -322,6 +329,8 @@ class Run:
 
 def _started(step: Step, record: Record) -> None:
     unit = step.unit(record.get("batch"))
+    if unit.ended and record["attempt"] <= unit.attempts:
+        return  # its end is known: the lines stand in another order than they were written in
     unit.status = "running"
     unit.attempts = max(unit.attempts, record["attempt"])
     unit.started = unit.started or record["ts"]
@@ -362,7 +371,7 @@ def _ended(step: Step, record: Record) -> None:
     elif status == "cancelled":
         unit.status = "cancelled"
     else:  # interrupted: whether the command's work was done is not known
-        doubt = not step.definition.get("idempotent", True)
+        doubt = not step.definition.get("idempotent", True) and record.get("begun", True)
         unit.status = "waiting" if doubt else "pending"
         unit.why = "a person: whether its last attempt took effect is not known" if doubt else None
 

@@ -7,7 +7,7 @@ import os
 from colony_lib import __version__
 from colony_lib.base import clock, files, jsonl, locks
 from colony_lib.base.errors import ColonyError, unknown
-from colony_lib.store import paths
+from colony_lib.store import paths, runcheck
 from colony_lib.store.runfold import FINISHED as FINISHED
 from colony_lib.store.runfold import SUCCEEDED as SUCCEEDED
 from colony_lib.store.runfold import Run as Run
@@ -85,10 +85,12 @@ def create(
             "plan": plan,
         }
         records = first(folder) if first is not None else []
+        journal = os.path.join(folder, "journal.jsonl")
         if records:
-            journal = os.path.join(folder, "journal.jsonl")
             jsonl.append(journal, records, lock=paths.run_lock(run_id, "journal"), durable=True)
-        # The plan's file is what makes the folder a run: it comes last, by one rename.
+        # The plan's file is what makes the folder a run: it comes last, by one rename. The fsync of the folder
+        # that follows makes the journal's name durable with the plan's.
+        os.close(jsonl.open_append(journal))
         files.write_json(os.path.join(folder, "plan.json"), header, indent=None)
     run = Run(run_id, header)
     for record in records:
@@ -113,14 +115,21 @@ def read_header(run_id: str) -> Record:
         found = files.read_json(path, follow=False)
     except FileNotFoundError:
         raise unknown("run", run_id, ids()) from None
-    if not isinstance(found, dict) or not isinstance(found.get("plan"), dict):
-        raise ColonyError("the run's plan is damaged", where=path)
-    return found
+    why = runcheck.header(found)
+    if why is not None:
+        raise ColonyError(f"the run's plan is damaged: {why}", where=path)
+    header: Record = found
+    return header
 
 
 def load(run_id: str) -> Run:
-    """The run with its journal folded in. ColonyError when it is not there or its plan cannot be read."""
-    return Run(run_id, read_header(run_id)).read()
+    """The run with its journal folded in. ColonyError when it is not there, or its plan or journal cannot be read."""
+    header = read_header(run_id)
+    journal = os.path.join(paths.run(run_id), "journal.jsonl")
+    if not os.path.lexists(journal):
+        # Made before the plan: somebody has removed it, and with it what was done.
+        raise ColonyError("the run's journal is gone", where=journal)
+    return Run(run_id, header).read()
 
 
 def every() -> Iterator[Run]:
@@ -138,6 +147,13 @@ def _tell_skipped(run_id: str, error: ColonyError) -> None:
     import sys
 
     print(f"colony: skipped the run '{run_id}': {error}", file=sys.stderr)
+
+
+def is_anything_alive(run_id: str) -> bool:
+    """Whether a process runs the run, or makes an attempt of it, now."""
+    folder = os.path.dirname(paths.run_lock(run_id, "alive"))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return any(locks.is_held(os.path.join(folder, name)) for name in names)
 
 
 def find(ref: str = "latest") -> str:
@@ -202,7 +218,7 @@ def _kept_summary(run_id: str) -> Record | None:
         size = os.stat(os.path.join(folder, "journal.jsonl")).st_size
     except (ColonyError, OSError):
         return None
-    if not isinstance(kept, dict) or kept.get("journal_bytes") != size:
+    if not runcheck.summary(kept, run_id) or kept.get("journal_bytes") != size:
         return None
     found = {key: value for key, value in kept.items() if key not in ("v", "journal_bytes")}
     return {**found, "rerun_of": found.get("rerun_of"), "only": found.get("only")}  # older versions knew no reruns
@@ -214,7 +230,10 @@ def keep_summary(run: Run) -> None:
         return  # whether such a run is alive again is asked of its lock, each time
     size = os.stat(os.path.join(run.folder, "journal.jsonl")).st_size
     path = os.path.join(run.folder, "summary.json")
-    files.write_json(path, {"v": 1, **run.summary(), "journal_bytes": size}, indent=None, durable=False)
+    try:
+        files.write_json(path, {"v": 1, **run.summary(), "journal_bytes": size}, indent=None, durable=False)
+    except ColonyError:
+        return  # the next listing folds the journal instead; what became of the run is recorded
 
 
 # -- the journal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from colony_lib.base import clock, jsonl, locks
+from colony_lib.base import clock, locks
 from colony_lib.store import paths, runs
 from colony_lib.work.command import end_group
 
@@ -33,6 +33,7 @@ class Orphan:
         self.scratch = scratch
         self._ended_by_us: str | None = None
         self._free_since: float | None = None
+        self._begun = False  # whether the journal knows of its beginning
 
     @classmethod
     def of_job(cls, job: Record, slot: str) -> Orphan:
@@ -54,19 +55,20 @@ class Orphan:
         if self._is_finishing(run) and now - self._free_since < _FINISHING:
             return None
         status, error = "interrupted", "interrupted: its processes ended before what they did was recorded"
+        if not self._begun:
+            error = "interrupted: its process ended before the command was started"
         if self._ended_by_us == "timeout":
             status, error = "failed", "timed out while nobody watched it"
         elif self._ended_by_us == "cancel":
             status, error = "cancelled", "cancelled"
-        record = runs.record(
-            "attempt_ended", step=self.step, batch=self.batch, attempt=self.attempt, status=status, error=error
-        )
+        identity = {"step": self.step, "batch": self.batch, "attempt": self.attempt}
+        record = runs.record("attempt_ended", **identity, status=status, error=error, begun=self._begun)
         journal.append(record)
         return record
 
     def _record(self, run: runs.Run) -> Record | None:
         """Its last record, if somebody has written one."""
-        for record in jsonl.iterate(os.path.join(run.folder, "journal.jsonl")):
+        for record in run.records():
             if (
                 record.get("type") == "attempt_ended"
                 and record.get("step") == self.step
@@ -76,6 +78,7 @@ class Orphan:
                 return record
             if record.get("type") == "attempt_started" and self._is_mine(record):
                 self.scratch = record.get("scratch") or ""
+                self._begun = True
         return None
 
     def _is_mine(self, record: Record) -> bool:
@@ -100,12 +103,15 @@ class Orphan:
 
 def settle(run: runs.Run, journal: runs.Journal) -> list[Orphan]:
     """Look at every attempt that the journal calls running: those that are over get their last record; returns
-    those that are alive, which must be waited for. The run's 'alive' lock is held."""
+    those that are alive, which must be waited for. An error_handling step that is alive is waited for here: it
+    belongs to a failure that was before. The run's 'alive' lock is held."""
     alive = []
-    started = {}
-    for record in jsonl.iterate(os.path.join(run.folder, "journal.jsonl")):
+    started: dict[tuple[str, int | None], Record] = {}
+    for record in run.records():
         if record.get("type") == "attempt_started":
-            started[record["step"], record["batch"]] = record
+            key = record["step"], record.get("batch")
+            if key not in started or record["attempt"] >= started[key]["attempt"]:
+                started[key] = record
     for name, step in {**run.steps, **run.handlers}.items():
         for batch, unit in step.units.items():
             if unit.status != "running" or (name, batch) not in started:
@@ -115,8 +121,11 @@ def settle(run: runs.Run, journal: runs.Journal) -> list[Orphan]:
             deadline = None if limit is None else clock.seconds(record["ts"]) + limit
             orphan = Orphan(name, batch, record["attempt"], record["slot"], deadline, record.get("scratch") or "")
             ended = orphan.look(run, journal)
+            while ended is None and name in run.handlers:
+                time.sleep(0.05)
+                ended = orphan.look(run, journal)
             if ended is not None:
                 run.apply(ended)
-            elif name in run.steps:
+            else:
                 alive.append(orphan)
     return alive

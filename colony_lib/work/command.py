@@ -160,10 +160,17 @@ class Attempt:
         self.journal.append(started)
         if not job.get("idempotent", True):
             self.journal.sync()  # after a power cut it must be known that this began
-        self.out, self.err, self.source = _nameless(), _nameless(), _nameless()
-        files.write_all(self.source, jsontext.dumps(job["context"]).encode())
-        os.lseek(self.source, 0, os.SEEK_SET)
-        self._spawn()
+        try:
+            self.out, self.err, self.source = _nameless(), _nameless(), _nameless()
+            files.write_all(self.source, jsontext.dumps(job["context"]).encode())
+            os.lseek(self.source, 0, os.SEEK_SET)
+            self._spawn()
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise ColonyError("the command and its environment are too large for one process") from None
+            raise ColonyError(f"cannot start the command: {error.strerror}") from None
+        except ValueError as error:
+            raise ColonyError(f"cannot start the command: {error}") from None
 
     def _spawn(self) -> None:
         job, place = self.job, self.place
@@ -190,22 +197,15 @@ class Attempt:
             (os.POSIX_SPAWN_DUP2, place.telling, TELL_FD),
             (os.POSIX_SPAWN_DUP2, place.hearing, HEAR_FD),
         ]
-        try:
-            self.pid = os.posix_spawn(
-                "/bin/sh",
-                words,
-                environment,
-                file_actions=actions,
-                setsid=True,
-                setsigdef=_DEFAULT_SIGNALS,
-                setsigmask=(),
-            )
-        except OSError as error:
-            if error.errno == errno.E2BIG:
-                raise ColonyError("the command and its environment are too large for one process") from None
-            raise ColonyError(f"cannot start the command: {error.strerror}") from None
-        except ValueError as error:
-            raise ColonyError(f"cannot start the command: {error}") from None
+        self.pid = os.posix_spawn(
+            "/bin/sh",
+            words,
+            environment,
+            file_actions=actions,
+            setsid=True,
+            setsigdef=_DEFAULT_SIGNALS,
+            setsigmask=(),
+        )
 
     # -- watch
 
@@ -254,7 +254,17 @@ class Attempt:
         return self._reaped
 
     def tell(self, log: Callable[[str, list[str]], None], last: bool = False) -> None:
-        """Hand on the whole lines of standard error that are new, redacted."""
+        """Hand on the whole lines of standard error that are new, redacted.
+
+        The attempt does not end because its log cannot be written: what was not taken is told again the next time,
+        and is in stderr.log in the end.
+        """
+        try:
+            self._tell(log, last)
+        except (ColonyError, OSError):
+            return
+
+    def _tell(self, log: Callable[[str, list[str]], None], last: bool) -> None:
         agent = self.job.get("agent") or "colony"
         size = os.fstat(self.err).st_size
         if size < self._told:
@@ -313,6 +323,8 @@ class Attempt:
         for fd in (self.out, self.err, self.source, self._watch):
             if fd >= 0:
                 os.close(fd)
+        if self.pid and not self._reaped:
+            return  # what outlives us still writes there
         for path in (self.scratch, self.scratch + ".status"):
             if os.path.lexists(path):
                 os.unlink(path)
@@ -350,7 +362,9 @@ def finish(attempt: Attempt, code: int) -> Record:
 
             kept |= reuse.left(attempt.run.step(job["step"]).definition, job, attempt.source)
     except ColonyError as problem:
-        status, error = "failed", str(problem)
+        # Nobody knows what it did. When it must not be repeated, a person has to say whether it took effect.
+        doubt = code == 0 and not attempt.run.step(job["step"]).definition.get("idempotent", True)
+        status, error = "interrupted" if doubt else "failed", str(problem)
     fields = {"started": job["started"], "status": status, "exit_code": code}
     ended = runs.record("attempt_ended", **attempt.identity(), **fields, **kept)
     if error and status != "completed":
@@ -395,6 +409,7 @@ def _keep(attempt: Attempt, folder: str, output: Any) -> Record:
         return {"output": output}
     path = os.path.join(folder, "output.json")
     files.write_text(path, text + "\n")
+    files.sync_folders(folder, attempt.run.folder)  # they were made for the streams, which need not last
     return {"output_file": os.path.relpath(path, attempt.run.folder)}
 
 

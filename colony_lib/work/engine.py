@@ -189,7 +189,7 @@ class Schedule:
         return name, key
 
     def wake(self) -> float | None:
-        """When the next retry is due (seconds since 1970); None without one."""
+        """When the next retry is due, by the clock of `next` and `ended`; None without one."""
         return self._later[0][0] if self._later and not self.failure else None
 
     def adopt(self, name: str, key: Key) -> None:
@@ -233,6 +233,10 @@ class Schedule:
         left = self._unsent.get(name)
         if left:
             self._queue.append((name, left.popleft()))
+
+    def unsettled(self) -> str | None:
+        """A step that is neither done nor passed over; None when there is none."""
+        return next((name for name in self.run.steps if not self._settled(name)), None)
 
     def is_over(self) -> bool:
         """Whether nothing is being done and nothing will start."""

@@ -206,7 +206,7 @@ def _settle_cancelled(run_id: str, deadline: float) -> runs.Run:
     run = runs.load(run_id)
     if run.ended_status in ("completed", "failed", "cancelled"):
         return run
-    from colony_lib.work import adoption
+    from colony_lib.work import adoption, pool
 
     journal = runs.Journal(run_id)
     try:
@@ -214,6 +214,8 @@ def _settle_cancelled(run_id: str, deadline: float) -> runs.Run:
         while orphans and time.monotonic() < deadline:
             time.sleep(0.05)
             orphans = [orphan for orphan in orphans if orphan.look(run, journal) is None]
+        if not orphans:
+            pool.remove_scratch(run_id)
         run = runs.load(run_id)
         waiting = [name for name, step in run.steps.items() if step.status in ("pending", "retrying", "waiting")]
         journal.append(*(runs.record("step_cancelled", step=name) for name in waiting))

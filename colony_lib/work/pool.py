@@ -10,7 +10,7 @@ import sys
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import env, paths, runs
+from colony_lib.store import paths, runs
 from colony_lib.work import stream
 from colony_lib.work.command import Attempt, Workplace
 
@@ -28,8 +28,8 @@ class Worker:
 
     __slots__ = ("_buffer", "_to", "fd", "job", "pid", "slot")
 
-    def __init__(self, run: runs.Run) -> None:
-        self.slot, lock = take_slot(run.run_id)
+    def __init__(self, run: runs.Run, avoid: set[str]) -> None:
+        self.slot, lock = take_slot(run.run_id, avoid)
         jobs, self._to = os.pipe2(os.O_CLOEXEC)
         self.fd, answers = os.pipe2(os.O_CLOEXEC)
         self._buffer = b""
@@ -41,7 +41,7 @@ class Worker:
             _serve(run, jobs, answers, self.slot, lock)
         os.close(jobs)
         os.close(answers)
-        os.close(lock)  # the worker holds it; with our copy it would look alive after its death
+        locks.release(lock)  # the worker holds it; with our copy it would look alive after its death
 
     def send(self, job: Record) -> None:
         """Give it a job; BrokenPipeError when it has died."""
@@ -70,15 +70,29 @@ class Worker:
         os.waitpid(self.pid, 0)
 
 
-def take_slot(run_id: str) -> tuple[str, int]:
-    """(name, descriptor) of a slot's lock that was free and now is held."""
+def take_slot(run_id: str, avoid: set[str]) -> tuple[str, int]:
+    """(name, descriptor) of a slot's lock that was free and now is held. Not one of those to `avoid`, by which
+    somebody waits for an attempt that was made there: held by us they would never look free to him."""
     number = 0
     while True:
         slot = f"slot-{number}"
-        lock = locks.try_hold(paths.run_lock(run_id, slot))
+        lock = None if slot in avoid else locks.try_hold(paths.run_lock(run_id, slot))
         if lock is not None:
             return slot, lock
         number += 1
+
+
+def new_scratch(run_id: str) -> str:
+    """A private folder outside the colony for what commands write to $COLONY_OUTPUT before it is redacted."""
+    return files.private_folder(paths.scratch_folder(), f"colony-{run_id}-")
+
+
+def remove_scratch(run_id: str) -> None:
+    """Remove the folders that killed workers of the run have left; nothing of the run is alive any more."""
+    folder = paths.scratch_folder()
+    for name in os.listdir(folder):
+        if name.startswith(f"colony-{run_id}-"):
+            _remove(os.path.join(folder, name))
 
 
 class _Inbox:
@@ -117,6 +131,7 @@ class _Inbox:
     def asked(self, seconds: float) -> str | None:
         """How somebody wants the attempt ended: 'stop', 'cancel', or None."""
         self._read(seconds)
+        locks.restore()
         if b"stop" in self._lines:
             self._lines.remove(b"stop")
             return "stop"
@@ -141,6 +156,7 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
         os.setsid()
         _signal.set_wakeup_fd(-1)
         _close_all_but(jobs, answers, lock)
+        locks.forget_all_but(lock)
         for number in (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE):
             _signal.signal(number, _signal.SIG_IGN)
         for number in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD):
@@ -148,7 +164,7 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):  # whoever reads the engine's output must not have to wait for us
             os.dup2(null, fd)
-        scratch = files.private_folder(env.get("TMPDIR") or "/tmp", "colony-")
+        scratch = new_scratch(run.run_id)
         place = Workplace(slot, lock, scratch)
         journal = runs.Journal(run.run_id)
         inbox = _Inbox(jobs, answers, runs.cancel_file(run.run_id))
@@ -156,6 +172,7 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
             inbox.answer(do(run, journal, job, place, inbox.asked), journal)
         status = 0
     except BaseException as error:
+        scratch = ""  # the command may live on and write there; it goes when the run ends
         stream.worker_failed(run.run_id, error)
     finally:
         if scratch:

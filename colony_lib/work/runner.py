@@ -7,14 +7,14 @@ import os
 import select
 import time
 
-from colony_lib.base import clock, locks
+from colony_lib.base import locks
 from colony_lib.base.errors import BUSY, FAILED, INTERRUPTED, OK, TERMINATED, ColonyError
 from colony_lib.store import paths, runs
 from colony_lib.work import adoption
 from colony_lib.work.engine import Schedule
 from colony_lib.work.jobs import Jobs
 from colony_lib.work.news import News
-from colony_lib.work.pool import Worker
+from colony_lib.work.pool import Worker, remove_scratch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Runner:
         if only is None:
             why = {} if backfill is None else {"backfill": backfill}
             self._note(runs.record("run_started", pid=os.getpid(), resumed=resumed, **why))
+        self.only = only
         self.schedule = Schedule(self.run, only or self.run.header.get("only"))
         self.jobs = Jobs(self.run, self.schedule)
         for orphan in self.orphans:
@@ -70,6 +71,7 @@ class Runner:
         old_wake = signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         self._poll.register(wake_r, select.POLLIN)
         self._wake = wake_r
+        status = None
         try:
             self._loop()
             status = self._outcome()
@@ -86,6 +88,8 @@ class Runner:
                 worker.close()
             if self._reuse is not None:
                 self._reuse.close()
+            if status not in (None, "interrupted"):  # then what outlived an engine may still be at work
+                remove_scratch(self.run.run_id)
             self.news.flush()
             self.journal.close()
             os.close(wake_r)
@@ -108,7 +112,7 @@ class Runner:
         pause = LOOK
         wake = self.schedule.wake()
         if wake is not None:
-            pause = min(pause, max(wake - clock.epoch(), 0.0))
+            pause = min(pause, max(wake - time.monotonic(), 0.0))  # not the wall clock, which may be set meanwhile
         ready = self._poll.poll(0 if self._write_later() else pause * 1000)
         if not ready:
             self.news.flush()
@@ -133,6 +137,8 @@ class Runner:
         return self.news.waiting
 
     def _look_around(self) -> None:
+        if not locks.restore() and not self._stopping:
+            self._stop("interrupted")  # the locks were removed, and another engine has begun to run this
         if not self._stopping and os.path.exists(runs.cancel_file(self.run.run_id)):
             self._stop("cancelled")
         for orphan in list(self.orphans):
@@ -156,7 +162,7 @@ class Runner:
 
     def _dispatch(self) -> None:
         while not self._stopping and (self.idle or len(self.workers) < self.run.plan["max_parallel"]):
-            unit = self.schedule.next(clock.epoch())
+            unit = self.schedule.next(time.monotonic())
             if unit is None:
                 return
             name, batch = unit
@@ -207,11 +213,14 @@ class Runner:
                 worker.send(job)
                 break
             except OSError:
+                worker.job = None  # it died before: the job is another's, and not in doubt
                 self._lost(worker)
         self.news.started(job)
 
     def _new_worker(self) -> Worker:
-        worker = Worker(self.run)
+        # A worker that has died unnoticed leaves its slot free, and is looked for there when it is noticed.
+        taken = {worker.slot for worker in self.workers} | {orphan.slot for orphan in self.orphans}
+        worker = Worker(self.run, taken)
         self.workers.append(worker)
         self._by_fd[worker.fd] = worker
         self._poll.register(worker.fd, select.POLLIN)
@@ -243,11 +252,13 @@ class Runner:
         self.run.apply(record)
         self._unsynced = True
         self.news.ended(record)
+        if record["status"] == "cancelled" and not self._stopping:
+            self._stop("cancelled")  # its worker has seen the wish before us
         if record["step"] in self.run.steps:
             self._ended(record["step"], record["batch"])
 
     def _ended(self, name: str, batch: int | None) -> None:
-        self.schedule.ended(name, batch, clock.epoch())
+        self.schedule.ended(name, batch, time.monotonic())
 
     # -- recording
 
@@ -277,6 +288,12 @@ class Runner:
             return "failed"
         if self.schedule.waiting:
             return "waiting"
+        left = self.schedule.unsettled() if self.only is None else None
+        if left is not None:
+            # Not to be had from what is written here: the journal is not what it was. Never call that completed.
+            said = f"it is {self.run.steps[left].status}, and nothing makes it: the run's journal is damaged"
+            self.schedule.failure = left, said
+            return "failed"
         return "completed"
 
     def _finish(self, status: str) -> None:

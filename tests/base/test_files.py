@@ -46,6 +46,23 @@ def test_a_write_that_fails_leaves_the_old_document_and_no_temporary_file(tmp_pa
     assert os.listdir(tmp_path) == ["x.json"]
 
 
+def test_a_write_that_fails_where_nothing_can_be_removed_either_says_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "x.json")
+    files.write_json(path, {"n": 1})
+
+    def refused(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    for name in ("rename", "unlink"):
+        monkeypatch.setattr(os, name, refused)
+    with pytest.raises(ColonyError, match=r"cannot write '.*/x.json': Read-only file system"):
+        files.write_json(path, {"n": 2})
+    monkeypatch.undo()
+    assert files.read_json(path) == {"n": 1}
+
+
 def test_fifos_devices_folders_and_links_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "target").write_text("{}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.conftest import BIN, Colony, clean_environment
 
@@ -281,6 +285,19 @@ def test_cancel_ends_a_live_run_and_all_it_started(colony: Colony) -> None:
     assert colony("workflow", "cancel", run, check=False).code == 1
 
 
+@pytest.mark.parametrize("moment", range(6))
+def test_a_run_is_cancelled_also_when_its_worker_sees_the_wish_before_its_engine(colony: Colony, moment: int) -> None:
+    os.mkfifo(colony.root / "endless")
+    steps = 'steps:\n  - {name: slow, run: "echo slow >> ledger; read -r line < endless"}\n'
+    process, run = start(colony, steps + '  - {name: last, depends_on: [slow], run: "echo last >> ledger"}\n')
+    until(lambda: in_slow(colony))
+    time.sleep(moment * 0.035)  # both look every fifth of a second
+    assert colony("workflow", "cancel", run).code == 0
+    process.communicate(timeout=120)
+    assert process.returncode == 1 and status(colony, run)["status"] == "cancelled"
+    assert statuses(colony, run) == {"slow": "cancelled", "last": "cancelled"} and ledger(colony) == ["slow"]
+
+
 def test_cancel_ends_what_outlived_its_engine(colony: Colony) -> None:
     process, run = start(colony, WAITING)
     until(lambda: in_slow(colony))
@@ -440,3 +457,38 @@ def test_values_of_a_shared_step_list_stay_in_order_under_retries_and_kills_of_s
         reader.communicate()
     assert process.returncode == 0
     assert status(colony)["steps"][0]["output"] == list(range(12))
+
+
+def test_a_handler_that_a_resumed_run_did_not_need_again_is_not_shown_as_pending(colony: Colony) -> None:
+    colony.workflow(
+        "w", 'steps:\n  - {name: a, run: "test -e fixed"}\nerror_handling:\n  - {step: mend, run: "touch fixed"}\n'
+    )
+    assert colony("workflow", "run", "w", check=False).code == 1
+    assert statuses(colony) == {"a": "failed", "mend": "completed"}
+    assert colony("workflow", "resume").code == 0
+    assert statuses(colony) == {"a": "completed"}
+
+
+def test_a_run_whose_locks_were_removed_holds_them_again_and_is_not_run_twice(colony: Colony) -> None:
+    process, run = start(colony, WAITING)
+    until(lambda: in_slow(colony))
+    shutil.rmtree(colony.root / ".colony/locks")
+    until(lambda: len(list(colony.root.glob(".colony/locks/**/*.lock"))) >= 3)  # the workflow's, the engine's, the attempt's
+    assert status(colony, run)["status"] == "running" and statuses(colony, run)["slow"] == "running"
+    assert colony("workflow", "resume", run, check=False).code == 75
+    assert colony("workflow", "run", "w", check=False).code == 75
+    (colony.root / "go").touch()
+    process.communicate(timeout=120)
+    assert process.returncode == 0 and ledger(colony) == ["first", "slow", "done", "last"]
+
+
+def test_an_engine_whose_lock_was_removed_and_taken_by_another_ends(colony: Colony) -> None:
+    process, run = start(colony, WAITING)
+    until(lambda: in_slow(colony))
+    # All at once, as if the other engine had been started in the moment between.
+    lock = colony.root / f".colony/locks/runs/{run}/alive.lock"
+    with (lock.parent / "other").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        (lock.parent / "other").rename(lock)
+        process.communicate(timeout=120)
+    assert process.returncode == 130 and status(colony, run)["status"] == "interrupted"
