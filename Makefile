@@ -8,9 +8,10 @@ PIP    := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 TESTS  ?=
 BENCH  ?=
 PEERS  ?=
+LONG   ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench bench-peers clean distclean
+.PHONY: help demo test test-long check docs bench bench-peers clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,6 +21,9 @@ demo: $(VENV)/.for-use ## three real days of 2013 through the pipeline of exampl
 
 test: check ## style, types and every test; TESTS='tests/base -x' gives pytest other words
 	@$(IN) $(VENV)/bin/python -m pytest -n auto $(TESTS)
+
+test-long: $(VENV)/.for-work ## faults at every sixth point of a run and of each command, some hours; LONG=1 for every one
+	@$(IN) COLONY_TEST_LONG=$(LONG) $(VENV)/bin/python -m pytest -n auto tests/faults tests/races $(TESTS)
 
 check: $(VENV)/.for-work ## style and types only
 	@$(IN) ruff check .

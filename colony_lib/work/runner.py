@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
+_UNBORN = 10  # workers in a row that may die before they have got the job that they were made for
 LOOK = 0.2  # seconds between looks for a wish to cancel, and at attempts that other processes do
 EXIT = {"completed": OK, "failed": FAILED, "cancelled": FAILED, "waiting": BUSY, "interrupted": INTERRUPTED}
 
@@ -207,15 +208,21 @@ class Runner:
             raise _Stopped
 
     def _send(self, job: Record) -> None:
-        while True:
+        unborn = 0
+        while unborn < _UNBORN:
             worker = self.idle.pop() if self.idle else self._new_worker()
             try:
                 worker.send(job)
-                break
+                self.news.started(job)
+                return
             except OSError:
+                unborn += not self.idle
                 worker.job = None  # it died before: the job is another's, and not in doubt
                 self._lost(worker)
-        self.news.started(job)
+        raise ColonyError(
+            f"{_UNBORN} processes in a row died before they could be given the step '{job['step']}'",
+            fix=f"see what the system's log says of them, then 'colony workflow resume {self.run.run_id}'",
+        )
 
     def _new_worker(self) -> Worker:
         # A worker that has died unnoticed leaves its slot free, and is looked for there when it is noticed.

@@ -182,4 +182,4 @@ def test_a_limit_that_cannot_be_kept_is_told_in_one_line(fetch: Any, folder: Pat
     (folder / "staging").write_text("a file where a folder should be")
     done = fetch({"type": "rest", "url": "http://127.0.0.1:9/", "rate_limit": {"requests": 1, "per": "1s"}})
     assert done.code == 1
-    assert done.error() == f"Not a directory '{folder}/staging/.colony-data/bucket-s.lock'"
+    assert done.error() == f"cannot lock '{folder}/staging/.colony-data/bucket-s.lock': Not a directory"

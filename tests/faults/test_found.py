@@ -64,6 +64,18 @@ def test_an_attempt_that_never_began_needs_no_persons_word(place: Place) -> None
     assert ends(place) == [("a", "interrupted"), ("a", "completed")]
 
 
+def test_a_run_whose_workers_all_die_at_once_ends_and_can_be_resumed(place: Place) -> None:
+    workflow(place, "steps:\n  - {name: a, idempotent: false, run: 'echo a >> did'}\n")
+    place.arm(*[Fault("self", "before", "workflow/fork mkdir tmp/TMP")] * 50)
+    failed = place("workflow", "run", "w", timeout=60)  # and does not start others for ever
+    assert failed.code == 1 and 0 < len(place.fired()) <= 10
+    assert "killed 3 times" in failed.err or "10 processes in a row died" in failed.err
+    place.disarm()
+    assert status(place)["status"] in ("failed", "interrupted") and not (place.root / "did").exists()
+    assert place("workflow", "resume").code == 0
+    assert (place.root / "did").read_text() == "a\n"
+
+
 @pytest.mark.parametrize("kind", ["EIO", "ENOSPC", "ENOSPC+"])
 def test_a_log_that_cannot_be_written_costs_a_running_command_nothing_of_its_output(place: Place, kind: str) -> None:
     run = "echo speaks >&2; sleep 0.4; printf 7 > $COLONY_OUTPUT; echo not this"

@@ -17,7 +17,7 @@ import pytest
 from colony_lib.base import locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import documents, journal, memory, messages, paths, tasks
-from tests.conftest import REPOSITORY, clean_environment
+from tests.conftest import REPOSITORY, NoLock, clean_environment
 
 
 def start(root: Path, program: str, *words: str) -> subprocess.Popen[str]:
@@ -137,21 +137,6 @@ def test_a_reader_beside_writers_never_meets_half_of_anything(colony: Any) -> No
 
 
 # ---- without the lock these are lost, which shows that the tests above can fail
-
-
-class NoLock:
-    """Stands for a lock that does not exclude."""
-
-    def __init__(self, path: str, *_: Any, **__: Any) -> None:
-        self.path = path
-
-    def __enter__(self) -> NoLock:
-        Path(self.path).parent.mkdir(exist_ok=True)
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        os.close(self.fd)
 
 
 def meeting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:

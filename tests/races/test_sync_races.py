@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from colony_lib.base import files, locks
-from colony_lib.store import documents, git, paths, statefiles, statesync, tasks
-from tests.conftest import REPOSITORY
+from colony_lib.store import documents, git, paths, statefiles, tasks
+from tests.conftest import REPOSITORY, NoLock
 from tests.machines import Machine, bare, check_whole, environment, machine, settle
 
 LONG = bool(os.environ.get("COLONY_TEST_LONG"))
@@ -299,21 +299,6 @@ def test_a_loser_whose_sync_was_shot_is_told_by_the_next_one_and_once(tmp_path: 
 # ---- without the lock this is lost, which shows that the tests above can fail
 
 
-class NoLock:
-    """Stands for a lock that does not exclude."""
-
-    fd = -1
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __enter__(self) -> NoLock:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        pass
-
-
 @pytest.mark.parametrize("locked", [True, False])
 def test_a_task_that_is_added_while_the_journal_is_replaced_stays_and_without_the_lock_is_lost(
     locked: bool, tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
@@ -337,8 +322,6 @@ def test_a_task_that_is_added_while_the_journal_is_replaced_stays_and_without_th
     monkeypatch.setattr(statefiles, "journal", met)
     if not locked:
         monkeypatch.setattr(statefiles.locks, "held", NoLock)
-        monkeypatch.setattr(statesync, "_alone", lambda act: act(-1))
-        monkeypatch.setattr(locks, "sign", lambda fd, note: None)
     a.exchange()
     adding.join()
     monkeypatch.undo()
@@ -364,7 +347,6 @@ def test_a_field_that_is_set_while_the_document_is_replaced_stays_and_without_th
     monkeypatch.setattr(files, "put", met)
     if not locked:
         monkeypatch.setattr(statefiles.locks, "held", NoLock)
-        monkeypatch.setattr(statesync, "_alone", lambda act: act(-1))
         monkeypatch.setattr(locks, "sign", lambda fd, note: None)
     a.exchange()
     setting.join()

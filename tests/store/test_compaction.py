@@ -14,6 +14,7 @@ import pytest
 from colony_lib.base import files, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import compaction, journal, leases, memory, messages, paths, replica, taskfold, tasks
+from tests.conftest import NoLock
 from tests.store.test_tasks import add, busy_history, everything_of
 
 
@@ -190,18 +191,6 @@ def test_without_the_lock_what_is_appended_at_the_last_moment_is_lost(monkeypatc
         late[0].join()
         outcomes[locked] = any(task["title"] == f"late {locked}" for task in tasks.everything())
     assert outcomes == {True: True, False: False}
-
-
-class NoLock:
-    def __init__(self, path: str, *_: Any, **__: Any) -> None:
-        self.path = path
-
-    def __enter__(self) -> NoLock:
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        os.close(self.fd)
 
 
 def test_a_journal_that_others_replace_meanwhile_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
