@@ -148,6 +148,7 @@ def _lines(file: BinaryIO, offset: int) -> Iterator[tuple[int, bytes, bool]]:
             yield offset, line[:-1], True
         elif length < LINE_LIMIT:
             yield offset, line, False
+            return  # were its rest to come meanwhile, that would look like a line of its own
         else:
             while line and not line.endswith(b"\n"):
                 line = file.readline(_BLOCK)

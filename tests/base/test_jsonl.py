@@ -39,6 +39,23 @@ def test_a_journal_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert jsonl.read(str(tmp_path / "none.jsonl")) == []
 
 
+def test_a_line_whose_second_half_is_written_while_it_is_read_is_a_torn_end_and_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    append(path, record(1), record(2))
+    data = path.read_bytes()
+    path.write_bytes(data[:-10])
+    found = jsonl.lines(str(path))
+    assert [next(found)[2], next(found)[2]] == [True, False]
+    path.write_bytes(data)
+    assert list(found) == []
+    problems: list[Any] = []
+    path.write_bytes(data[:-10])
+    reading = jsonl.iterate(str(path), problems)
+    assert next(reading)["n"] == 1
+    path.write_bytes(data)
+    assert [each["n"] for each in reading] in ([], [2]) and problems == []
+
+
 def test_a_torn_end_is_passed_over_in_silence_and_mended_by_the_next_write_at_every_byte(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     append(path, record(1), record(2, text="zürich"))
