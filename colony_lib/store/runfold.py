@@ -300,10 +300,16 @@ class Run:
             "steps": steps,
         }
 
+    def duration(self, status: str) -> float | None:
+        """Seconds from its start to its end, or to now for a run of this status that runs; None when nobody knows."""
+        return _between(self.started, self._ended(status) or (clock.now() if status == "running" else None))
+
+    def _ended(self, status: str) -> str | None:
+        return self.ended if status not in ("running", "interrupted") or self.ended_status else None
+
     def summary(self, status: str | None = None) -> Record:
         """The run as a line of history (schemas/history.schema.json)."""
         status = status or self.status
-        ended = self.ended if status not in ("running", "interrupted") or self.ended_status else None
         return {
             "run_id": self.run_id,
             "workflow": self.plan["name"],
@@ -311,20 +317,22 @@ class Run:
             "date": self.header["date"],
             "scheduled": self.header.get("scheduled"),
             "started": self.started,
-            "ended": ended,
-            "duration_seconds": _between(self.started, ended or (clock.now() if status == "running" else None)),
+            "ended": self._ended(status),
+            "duration_seconds": self.duration(status),
             "slowest_step": self._slowest(),
             "rerun_of": self.header.get("rerun_of"),
             "only": self.header.get("only"),
         }
 
     def _slowest(self) -> str | None:
-        took = {}
+        slowest, longest = None, -1.0
         for name, step in self.steps.items():
             spans = [(unit.started, unit.ended) for unit in step.units.values() if unit.started and unit.ended]
             if spans:
-                took[name] = _between(min(a for a, _ in spans), max(b for _, b in spans)) or 0.0
-        return max(took, key=lambda name: took[name]) if took else None
+                took = _between(min(spans)[0], max(end for _, end in spans)) or 0.0
+                if took > longest:
+                    slowest, longest = name, took
+        return slowest
 
 
 def _started(step: Step, record: Record) -> None:

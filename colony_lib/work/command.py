@@ -139,6 +139,7 @@ class Attempt:
         self.code: int | None = None  # the command's exit status, when its wrapper has told it
         self.wait_status = 0
         self._reaped = False
+        self._recorded = False  # and its wrapper told so
         self._watch = -1  # the wrapper's pidfd
         self.began = time.monotonic()
         self.began_ns = time.time_ns()
@@ -297,7 +298,7 @@ class Attempt:
     # -- finish
 
     def finish(self) -> Record:
-        """The attempt's last record, appended to the journal: its status, error and output. Then the wrapper goes."""
+        """The attempt's last record, appended to the journal: its status, error and output. Then the wrapper may go."""
         if self.code is not None:
             code = self.code
         elif os.WIFSIGNALED(self.wait_status):
@@ -307,7 +308,7 @@ class Attempt:
         ended = finish(self, code)
         if not self._reaped:
             self.place.confirm()
-            self._see_off()
+            self._recorded = True
         return ended
 
     def _see_off(self) -> None:
@@ -320,6 +321,9 @@ class Attempt:
             self._reaped = True
 
     def close(self) -> None:
+        """Let go of what the attempt has, and of its wrapper when its end is recorded."""
+        if self._recorded:
+            self._see_off()
         for fd in (self.out, self.err, self.source, self._watch):
             if fd >= 0:
                 os.close(fd)

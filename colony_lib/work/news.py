@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from colony_lib.base import clock
 from colony_lib.base.text import show_duration
 from colony_lib.store import logs, metrics, runs
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
+_LATER = 0.05  # seconds that a log line may wait for others; a write of its own costs as much as a start
 _LEVELS = {"completed": "info", "failed": "error", "busy": "warn", "interrupted": "warn", "cancelled": "warn"}
 
 
@@ -23,10 +26,7 @@ class News:
         self.run = run
         self.tell = tell
         self._lines: dict[str, list[Record]] = {}
-
-    @property
-    def waiting(self) -> bool:
-        return bool(self._lines)
+        self.due: float | None = None  # on the monotonic clock: when what is collected should be written
 
     def started(self, job: Record) -> None:
         again = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
@@ -63,12 +63,15 @@ class News:
         agent = self.run.step(step).definition.get("agent") or "colony"
         line = {"ts": clock.now(), "level": level, "message": f"{_shown(step, batch)} {message}"}
         self._lines.setdefault(agent, []).append({**line, "run_id": self.run.run_id, "step": step, "attempt": attempt})
+        if self.due is None:
+            self.due = time.monotonic() + _LATER
 
     def flush(self) -> None:
         """Append the collected log lines."""
         for agent, lines in self._lines.items():
             logs.write(agent, lines)
         self._lines = {}
+        self.due = None
 
     def run_ended(self, status: str, error: str | None) -> None:
         """The last log line and the metric points that the engine records by itself (contract section 6)."""
@@ -101,9 +104,9 @@ class News:
                     run, "workflow.step.duration_seconds", record["duration_seconds"], record["attempts"], name
                 )
                 points.append({**point, "labels": {**workflow, "step": name}})
-        summary = run.summary(status)
-        if summary["duration_seconds"] is not None:
-            point = _point(run, "workflow.run.duration_seconds", summary["duration_seconds"], started, status)
+        took = run.duration(status)
+        if took is not None:
+            point = _point(run, "workflow.run.duration_seconds", took, started, status)
             points.append({**point, "labels": workflow})
         point = _point(run, f"workflow.runs.{status}", 1, started, status)
         return [*points, {**point, "labels": workflow}]

@@ -169,7 +169,7 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
         journal = runs.Journal(run.run_id)
         inbox = _Inbox(jobs, answers, runs.cancel_file(run.run_id))
         while (job := inbox.next_job()) is not None:
-            inbox.answer(do(run, journal, job, place, inbox.asked), journal)
+            do(run, journal, job, place, inbox)
         status = 0
     except BaseException as error:
         scratch = ""  # the command may live on and write there; it goes when the run ends
@@ -198,8 +198,9 @@ def _close_all_but(*kept: int) -> None:
             os.closerange(fd, fd + 1)  # does not mind that the listing's own is closed already
 
 
-def do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, asked: Any) -> Record:
-    """Do one attempt and return its last record; the path that the engine and `colony-run-step` share."""
+def do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, inbox: _Inbox) -> None:
+    """Do one attempt, and answer with its last record as soon as that is in the journal: what comes next can be
+    decided while its processes end."""
     attempt = Attempt(run, journal, job, place)
     try:
         try:
@@ -209,8 +210,9 @@ def do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, aske
                 "attempt_ended", **attempt.identity(), status="failed", exit_code=None, error=str(error)
             )
             journal.append(ended)
-            return ended
-        attempt.wait(asked, stream.logger(run.run_id, job))
-        return attempt.finish()
+        else:
+            attempt.wait(inbox.asked, stream.logger(run.run_id, job))
+            ended = attempt.finish()
+        inbox.answer(ended, journal)
     finally:
         attempt.close()

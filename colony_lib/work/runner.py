@@ -110,16 +110,14 @@ class Runner:
 
     def _wait(self) -> None:
         """Wait for a worker's word, a signal, a retry's time, or the next look around; then take in what came."""
-        pause = LOOK
-        wake = self.schedule.wake()
-        if wake is not None:
-            pause = min(pause, max(wake - time.monotonic(), 0.0))  # not the wall clock, which may be set meanwhile
-        ready = self._poll.poll(0 if self._write_later() else pause * 1000)
-        if not ready:
+        now = time.monotonic()  # not the wall clock, which may be set meanwhile
+        until = now + LOOK
+        for due in (self.schedule.wake(), self.news.due):
+            if due is not None and due < until:
+                until = due
+        self._take_in(self._poll.poll(max(until - now, 0.0) * 1000))
+        if self.news.due is not None and time.monotonic() >= self.news.due:
             self.news.flush()
-            if self._write_later():
-                ready = self._poll.poll(pause * 1000)
-        self._take_in(ready)
 
     def _take_in(self, ready: list[tuple[int, int]]) -> None:
         for fd, _ in ready:
@@ -133,9 +131,6 @@ class Runner:
         if now - self._looked >= LOOK:
             self._looked = now
             self._look_around()
-
-    def _write_later(self) -> bool:
-        return self.news.waiting
 
     def _look_around(self) -> None:
         if not locks.restore() and not self._stopping:
