@@ -9,7 +9,6 @@ next. It is not made durable, so another boot of the machine is a reason to make
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 
 from colony_lib.base import clock, files, jsontext, locks
@@ -18,6 +17,7 @@ from colony_lib.store import journal, paths, taskfold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
     Task = dict[str, Any]
+else:
+    try:
+        import _sqlite3 as sqlite3  # without what `sqlite3` adds for dates, which we do not keep: it would cost 6 ms
+    except ImportError:
+        import sqlite3
 
 VERSION = 1  # another one makes another index
 _MOST_TRIES = 3

@@ -72,8 +72,8 @@ class Workplace:
     what commands write to $COLONY_OUTPUT, the pipes from and to their wrappers, and what is the same for each."""
 
     __slots__ = (
-        "_folder", "_redactors", "confirming", "environment", "hearing", "lock", "scratch", "script", "slot", "telling",
-        "told",
+        "_folder", "_redactors", "confirming", "environment", "hearing", "lock", "scratch", "script", "slot", "streams",
+        "telling", "told",
     )  # fmt: skip
 
     def __init__(self, slot: str, lock: int, scratch: str) -> None:
@@ -85,6 +85,7 @@ class Workplace:
         self.told, self.telling = os.pipe2(os.O_CLOEXEC)
         self.hearing, self.confirming = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.told, False)
+        self.streams: tuple[int, int, int] | None = None  # for the next attempt
         self._folder = ""  # the working directory that we are in
         self._redactors: dict[str, Redactor] = {}
 
@@ -106,6 +107,13 @@ class Workplace:
         except BlockingIOError:
             return None
         return int(said[-1]) if said and said[-1].isdigit() else None
+
+    def make_ready(self) -> None:
+        """Make beforehand what the next attempt needs, while nobody waits for it."""
+        try:
+            self.streams = self.streams or _streams()
+        except OSError:
+            self.streams = None  # the attempt itself will say so
 
     def confirm(self) -> None:
         """Tell the wrapper that its command's end is recorded: it can go."""
@@ -162,7 +170,8 @@ class Attempt:
         if not job.get("idempotent", True):
             self.journal.sync()  # after a power cut it must be known that this began
         try:
-            self.out, self.err, self.source = _nameless(), _nameless(), _nameless()
+            self.out, self.err, self.source = self.place.streams or _streams()
+            self.place.streams = None
             files.write_all(self.source, jsontext.dumps(job["context"]).encode())
             os.lseek(self.source, 0, os.SEEK_SET)
             self._spawn()
@@ -448,6 +457,11 @@ def _all(fd: int) -> bytes:
         parts.append(part)
         offset += len(part)
     return b"".join(parts)
+
+
+def _streams() -> tuple[int, int, int]:
+    """Descriptors for a command's output, its errors and its input."""
+    return _nameless(), _nameless(), _nameless()
 
 
 def _nameless() -> int:

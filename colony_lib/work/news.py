@@ -20,20 +20,39 @@ _LEVELS = {"completed": "info", "failed": "error", "busy": "warn", "interrupted"
 
 
 class News:
-    """Collects log lines until `flush`, and passes progress on at once."""
+    """Collects what happens until `pass_on`, and the log lines of it until `flush`."""
 
     def __init__(self, run: runs.Run, tell: Callable[[str, str, float | None, str | None], None]) -> None:
         self.run = run
         self.tell = tell
+        self._happened: list[tuple[Callable[[Record], None], Record]] = []
         self._lines: dict[str, list[Record]] = {}
         self.due: float | None = None  # on the monotonic clock: when what is collected should be written
 
     def started(self, job: Record) -> None:
+        """The job has been given to a worker."""
+        self._happened.append((self._started, job))
+
+    def ended(self, record: Record) -> None:
+        """An attempt has come to this end, and its run knows."""
+        self._happened.append((self._ended, record))
+
+    def decided(self, record: Record) -> None:
+        """The schedule's own: skipped, failed before an attempt, waiting."""
+        self._happened.append((self._decided, record))
+
+    def pass_on(self) -> None:
+        """Show and log what has happened; after what follows from it was begun, so that nobody waits for this."""
+        happened, self._happened = self._happened, []
+        for show, what in happened:
+            show(what)
+
+    def _started(self, job: Record) -> None:
         again = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
         self._log(job["step"], job["batch"], job["attempt"], "info", f"started{again}")
         self.tell(_shown(job["step"], job["batch"]), "started", None, None)
 
-    def ended(self, record: Record) -> None:
+    def _ended(self, record: Record) -> None:
         name, batch, status = record["step"], record["batch"], record["status"]
         unit = self.run.step(name).unit(batch)
         took = None
@@ -45,8 +64,7 @@ class News:
         self._log(name, batch, record["attempt"], _LEVELS[status], words)
         self.tell(_shown(name, batch), unit.status if status == "failed" else status, took, record.get("error"))
 
-    def decided(self, record: Record) -> None:
-        """News of the schedule's own: skipped, failed before an attempt, waiting."""
+    def _decided(self, record: Record) -> None:
         name = record["step"]
         status = record["type"].removeprefix("step_")
         if status == "expanded":
@@ -68,6 +86,7 @@ class News:
 
     def flush(self) -> None:
         """Append the collected log lines."""
+        self.pass_on()
         for agent, lines in self._lines.items():
             logs.write(agent, lines)
         self._lines = {}
@@ -76,6 +95,7 @@ class News:
     def run_ended(self, status: str, error: str | None) -> None:
         """The last log line and the metric points that the engine records by itself (contract section 6)."""
         run = self.run
+        self.pass_on()
         level = "info" if status == "completed" else "error" if status == "failed" else "warn"
         words = f"run {run.run_id} of {run.plan['name']} {status}" + (f": {error}" if error else "")
         line = {

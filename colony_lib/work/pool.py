@@ -170,6 +170,7 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
         inbox = _Inbox(jobs, answers, runs.cancel_file(run.run_id))
         while (job := inbox.next_job()) is not None:
             do(run, journal, job, place, inbox)
+            place.make_ready()
         status = 0
     except BaseException as error:
         scratch = ""  # the command may live on and write there; it goes when the run ends

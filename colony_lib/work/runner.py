@@ -110,6 +110,7 @@ class Runner:
 
     def _wait(self) -> None:
         """Wait for a worker's word, a signal, a retry's time, or the next look around; then take in what came."""
+        self.news.pass_on()
         now = time.monotonic()  # not the wall clock, which may be set meanwhile
         until = now + LOOK
         for due in (self.schedule.wake(), self.news.due):
