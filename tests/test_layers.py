@@ -73,7 +73,7 @@ WRITES = re.compile(
 )
 # Files that only the writing process sees or appends to: each with its reason beside it in the code.
 ALLOWED = {
-    "work/command.py": "files without a name, for a command's streams",
+    "work/wrapper.py": "files without a name, for a command's streams",
     "work/pool.py": "/dev/null",
     "work/launch.py": "/dev/null and the detached engine's own log",
     "cli/__init__.py": "/dev/null",

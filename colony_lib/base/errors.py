@@ -34,6 +34,21 @@ class ColonyError(Exception):
         return text
 
 
+def failed(doing: str, path: str, error: OSError) -> ColonyError:
+    """The one-line error for a system call that failed; a full disk gets the advice it needs."""
+    import errno
+    import os
+
+    fix = {
+        errno.ENOSPC: "free some space; what was there before is unchanged",
+        errno.EDQUOT: "the quota is used up; what was there before is unchanged",
+        errno.EROFS: "the file system is read-only",
+        errno.EACCES: "check the permissions",
+        errno.EPERM: "check the permissions",
+    }.get(error.errno or 0)
+    return ColonyError(f"cannot {doing} '{path}': {os.strerror(error.errno or 0)}", fix=fix, code=FAILED)
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """A hint such as "did you mean 'load'?" (several names when several are near), or None."""
     import difflib

@@ -6,7 +6,7 @@ import os
 import stat
 
 from colony_lib.base import jsontext, locks
-from colony_lib.base.errors import FAILED, USAGE, ColonyError
+from colony_lib.base.errors import FAILED, USAGE, ColonyError, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,20 +32,6 @@ def redacts() -> bool:
 
 def redacted(text: str) -> str:
     return text if _redact is None else _redact(text)
-
-
-def failed(doing: str, path: str, error: OSError) -> ColonyError:
-    """The one-line error for a system call that failed; a full disk gets the advice it needs."""
-    import errno
-
-    fix = {
-        errno.ENOSPC: "free some space; what was there before is unchanged",
-        errno.EDQUOT: "the quota is used up; what was there before is unchanged",
-        errno.EROFS: "the file system is read-only",
-        errno.EACCES: "check the permissions",
-        errno.EPERM: "check the permissions",
-    }.get(error.errno or 0)
-    return ColonyError(f"cannot {doing} '{path}': {os.strerror(error.errno or 0)}", fix=fix, code=FAILED)
 
 
 def make_dirs(path: str) -> None:

@@ -6,8 +6,8 @@ import os
 import stat
 
 from colony_lib.base import jsontext, locks
-from colony_lib.base.errors import ColonyError
-from colony_lib.base.files import failed, make_dirs, open_regular, redacted
+from colony_lib.base.errors import ColonyError, failed
+from colony_lib.base.files import make_dirs, open_regular, redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

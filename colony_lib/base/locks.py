@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 
-from colony_lib.base.errors import BUSY, ColonyError
+from colony_lib.base.errors import BUSY, ColonyError, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ def _open(path: str) -> int:
         return os.open(path, _OPEN, 0o666)
 
 
-def _refused(path: str, error: OSError) -> ColonyError:
-    from colony_lib.base.files import failed
-
-    return failed("lock", path, error)
-
-
 def try_hold(path: str, note: str = "") -> int | None:
     """A file descriptor that holds the lock until it is closed everywhere, or None when another holds it.
     ColonyError when there can be no such lock (a full disk, say).
@@ -55,7 +49,7 @@ def try_hold(path: str, note: str = "") -> int | None:
     except OSError as error:
         if fd >= 0:
             os.close(fd)
-        raise _refused(path, error) from None
+        raise failed("lock", path, error) from None
     _long_held[fd] = (path, note, _identity(fd))
     return fd
 
@@ -193,7 +187,7 @@ class held:
                 self._wait()
         except OSError as error:
             self.close()
-            raise _refused(self.path, error) from None
+            raise failed("lock", self.path, error) from None
         except BaseException:
             self.close()
             raise

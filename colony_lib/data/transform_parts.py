@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from colony_lib.base import files, jsontext, locks
-from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.errors import USAGE, ColonyError, failed
 from colony_lib.base.text import escape
 from colony_lib.data import envelope, table, transform, transform_files
 from colony_lib.data.transform import Outcome, Plan, Planned
@@ -166,7 +166,7 @@ class _Part:
             try:
                 os.unlink(path)
             except OSError as error:
-                raise files.failed("remove", path, error) from None
+                raise failed("remove", path, error) from None
         return written
 
 

@@ -7,7 +7,7 @@ import os
 import time
 
 from colony_lib.base import files, locks
-from colony_lib.base.errors import ColonyError
+from colony_lib.base.errors import ColonyError, failed
 from colony_lib.store import paths
 
 TYPE_CHECKING = False
@@ -63,7 +63,7 @@ class Digests:
                     if self._look is not None:
                         self._look()
             except OSError as error:
-                raise files.failed("read", path, error) from None
+                raise failed("read", path, error) from None
             after = _stamp(os.fstat(fd))
         if now[0] >= WORTH and now == after and max(now[1], now[2]) < began - _RACY_NS:
             self._new[path] = [found.hexdigest(), *now]

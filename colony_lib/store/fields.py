@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from colony_lib.base import clock, files, jsonl, jsontext
-from colony_lib.base.errors import ColonyError
+from colony_lib.base.errors import ColonyError, failed
 from colony_lib.store import journal
 
 TYPE_CHECKING = False
@@ -205,7 +205,7 @@ def note_times(path: str, differ: Iterable[str]) -> None:
     try:
         files.write_all(fd, files.redacted(lines).encode("utf-8"))
     except OSError as error:
-        raise files.failed("append to", path, error) from None
+        raise failed("append to", path, error) from None
     finally:
         os.close(fd)
 

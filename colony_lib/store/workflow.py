@@ -15,7 +15,7 @@ import os
 
 from colony_lib import __version__
 from colony_lib.base import files as documents
-from colony_lib.base.errors import FAILED, USAGE, ColonyError, nearest, unknown
+from colony_lib.base.errors import FAILED, USAGE, ColonyError, failed, nearest, unknown
 from colony_lib.base.text import check_name, escape
 from colony_lib.store import paths
 
@@ -55,7 +55,7 @@ def files() -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise documents.failed("read", folder, error) from None
+        raise failed("read", folder, error) from None
     return [os.path.join(folder, name) for name in sorted(found) if name.endswith(SUFFIXES) and name[0] != "."]
 
 

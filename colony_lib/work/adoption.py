@@ -7,7 +7,7 @@ import time
 
 from colony_lib.base import clock, locks
 from colony_lib.store import paths, runs
-from colony_lib.work.command import end_group
+from colony_lib.work.wrapper import end_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Orphan:
         return (record.get("step"), record.get("batch"), record.get("attempt")) == mine
 
     def _is_finishing(self, run: runs.Run) -> bool:
-        """Whether its wrapper has written the exit status and is about to record it (work/command.py)."""
+        """Whether its wrapper has written the exit status and is about to record it (work/wrapper.py)."""
         return bool(self.scratch) and os.path.exists(self.scratch + ".status")
 
     def _end_if_asked(self, run: runs.Run) -> None:

@@ -1,9 +1,7 @@
 """One attempt of a step that is a command: started, watched, ended in time, and recorded.
 
-The command's shell is a small wrapper that outlives all of us if it must. It inherits the attempt's lock (which so
-is held as long as the attempt lives, whoever else dies). When the command has ended it tells its supervisor, and stays
-until that has recorded the end; when it finds that its supervisor is gone, it turns into `colony-run-step --finish`,
-which records what the supervisor would have recorded.
+The command runs in a shell that outlives all of us if it must (work/wrapper.py); what it came to is decided and
+recorded in work/outcome.py, by the supervisor or, when that has died, by the shell in its place (`finish_orphan`).
 
 The command's streams are files without a name, in memory where the system has such, and not pipes: a pipe would kill a
 command whose supervisor died, and a file with a name could keep a secret that was never redacted.
@@ -13,7 +11,6 @@ from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # what `signal` wraps; its enums alone would cost 5 ms
 import errno
-import fcntl
 import os
 import select
 import sys
@@ -21,10 +18,8 @@ import time
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.base.text import escape, show_duration
 from colony_lib.store import env, leases, paths, runs
-from colony_lib.store.redact import Redactor
-from colony_lib.work import evidence, stream
+from colony_lib.work import outcome, stream, wrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,97 +28,8 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-INLINE = 32 * 1024  # bytes; a larger output is a file of its own beside the journal
-GRACE = 5.0  # seconds between TERM and KILL
-LOCK_FD = 9  # where the wrapper finds the attempt's lock
-TELL_FD = 8  # where it tells its supervisor the command's exit status
-HEAR_FD = 7  # where it hears that this has been recorded
-_AGAIN = 75  # the exit status by which a command asks for another attempt
 _LINE_LIMIT = 256 * 1024  # bytes
-
-# The wrapper tells its pid and the attempt's lease in the lock file, and runs the command with its own descriptors
-# closed, so that what the command leaves behind does not hold them. A shell that is ended by its command (`set -e`, a
-# mistake in the text) comes to the trap with them still closed: then it can only look whether its supervisor is there.
-_HEAD = (
-    f'echo "$$ ${{COLONY_LEASE##*#}}" >&{LOCK_FD}; '
-    "colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; "
-)
-_IS_THERE = '[ -e "/proc/$colony_parent/exe" ]' if os.path.exists("/proc/self/exe") else 'kill -0 "$colony_parent"'
-_END = (
-    f"colony_status=$?; if {{ :; }} 2>/dev/null >&{TELL_FD}; then "
-    f'trap "" PIPE; echo "$colony_status" 2>/dev/null >&{TELL_FD}; '
-    f"read -r colony_recorded <&{HEAR_FD} && exit $colony_status; "
-    f"elif {_IS_THERE} 2>/dev/null; then exit $colony_status; fi; "
-    'echo "$colony_status" >"$COLONY_OUTPUT.status"; '
-    'exec "$colony_python" "$colony_script" --finish "$colony_job" "$colony_status"'
-)
-_CLOSED = f"{LOCK_FD}>&- {TELL_FD}>&- {HEAR_FD}<&-"
-_DIRECT = f"{_HEAD}trap '{_END}' EXIT; eval \"$colony_command\" {_CLOSED}"
-# A command that ends or replaces its shell, or sets a trap, gets a shell of its own.
-_NESTED = f'{_HEAD}(eval "$colony_command") {_CLOSED}; {_END}'
-
-
-def wrapper(command: str) -> str:
-    return _NESTED if any(word in command for word in ("exit", "trap", "exec")) else _DIRECT
-
-
-class Workplace:
-    """What the attempts of one supervisor share: the slot whose held lock says that an attempt is alive, a folder for
-    what commands write to $COLONY_OUTPUT, the pipes from and to their wrappers, and what is the same for each."""
-
-    __slots__ = (
-        "_folder", "_redactors", "confirming", "environment", "hearing", "lock", "scratch", "script", "slot", "streams",
-        "telling", "told",
-    )  # fmt: skip
-
-    def __init__(self, slot: str, lock: int, scratch: str) -> None:
-        self.slot = slot
-        self.lock = lock  # descriptor of the held lock
-        self.scratch = scratch
-        self.environment = env.environ()
-        self.script = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "colony-run-step")
-        self.told, self.telling = os.pipe2(os.O_CLOEXEC)
-        self.hearing, self.confirming = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self.told, False)
-        self.streams: tuple[int, int, int] | None = None  # for the next attempt
-        self._folder = ""  # the working directory that we are in
-        self._redactors: dict[str, Redactor] = {}
-
-    def redactor(self, secrets: Record) -> Redactor:
-        key = jsontext.dumps(secrets)
-        if key not in self._redactors:
-            self._redactors[key] = Redactor(secrets)
-        return self._redactors[key]
-
-    def go_to(self, folder: str) -> None:
-        if folder != self._folder:
-            os.chdir(folder)
-            self._folder = folder
-
-    def status(self) -> int | None:
-        """The exit status that a wrapper has told; None when it has told none."""
-        try:
-            said = os.read(self.told, 64).split()
-        except BlockingIOError:
-            return None
-        return int(said[-1]) if said and said[-1].isdigit() else None
-
-    def make_ready(self) -> None:
-        """Make beforehand what the next attempt needs, while nobody waits for it."""
-        try:
-            self.streams = self.streams or _streams()
-        except OSError:
-            self.streams = None  # the attempt itself will say so
-
-    def confirm(self) -> None:
-        """Tell the wrapper that its command's end is recorded: it can go."""
-        os.write(self.confirming, b"\n")
-
-    def forget(self) -> None:
-        """Take back what a wrapper that was killed had told, or had not yet heard."""
-        self.status()
-        if select.select([self.hearing], [], [], 0)[0]:
-            os.read(self.hearing, 64)
+_DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT]
 
 
 class Attempt:
@@ -133,7 +39,7 @@ class Attempt:
     secrets, started}.
     """
 
-    def __init__(self, run: runs.Run, journal: runs.Journal, job: Record, place: Workplace) -> None:
+    def __init__(self, run: runs.Run, journal: runs.Journal, job: Record, place: wrapper.Workplace) -> None:
         self.run = run
         self.journal = journal
         self.job = job
@@ -170,7 +76,7 @@ class Attempt:
         if not job.get("idempotent", True):
             self.journal.sync()  # after a power cut it must be known that this began
         try:
-            self.out, self.err, self.source = self.place.streams or _streams()
+            self.out, self.err, self.source = self.place.streams or wrapper.streams()
             self.place.streams = None
             files.write_all(self.source, jsontext.dumps(job["context"]).encode())
             os.lseek(self.source, 0, os.SEEK_SET)
@@ -187,7 +93,8 @@ class Attempt:
         command = job["command"]
         left = {key: job.get(key) for key in ("agent", "expect", "output_schema", "began_ns", "started", "folder")}
         finish = jsontext.dumps({"run": self.run.run_id, "slot": place.slot, **self.identity(), **left})
-        words = ["sh", "-c", wrapper(command), "sh", command, str(os.getpid()), sys.executable, place.script, finish]
+        ours = [str(os.getpid()), sys.executable, place.script, finish]
+        words = ["sh", "-c", wrapper.around(command), "sh", command, *ours]
         environment = {
             **place.environment,
             **job["env"],
@@ -203,9 +110,9 @@ class Attempt:
             (os.POSIX_SPAWN_DUP2, self.source, 0),
             (os.POSIX_SPAWN_DUP2, self.out, 1),
             (os.POSIX_SPAWN_DUP2, self.err, 2),
-            (os.POSIX_SPAWN_DUP2, place.lock, LOCK_FD),
-            (os.POSIX_SPAWN_DUP2, place.telling, TELL_FD),
-            (os.POSIX_SPAWN_DUP2, place.hearing, HEAR_FD),
+            (os.POSIX_SPAWN_DUP2, place.lock, wrapper.LOCK_FD),
+            (os.POSIX_SPAWN_DUP2, place.telling, wrapper.TELL_FD),
+            (os.POSIX_SPAWN_DUP2, place.hearing, wrapper.HEAR_FD),
         ]
         self.pid = os.posix_spawn(
             "/bin/sh",
@@ -225,7 +132,7 @@ class Attempt:
         limit = self.job.get("timeout_seconds")
         deadline = None if limit is None else self.began + limit
         pause = 0.05
-        self._watch = _watch(self.pid)
+        self._watch = wrapper.watch(self.pid)
         while not self._ended(pause, deadline):
             self.tell(log)
             pause = min(pause * 1.5, 0.2)
@@ -234,7 +141,7 @@ class Attempt:
             else:
                 self.ended_by = asked(0)
             if self.ended_by:
-                end_group(self.pid, self._reap)
+                wrapper.end_group(self.pid, self._reap)
                 break
         self.tell(log, last=True)
 
@@ -314,7 +221,7 @@ class Attempt:
             code = 128 + os.WTERMSIG(self.wait_status)
         else:
             code = os.WEXITSTATUS(self.wait_status)
-        ended = finish(self, code)
+        ended = outcome.record(self, code)
         if not self._reaped:
             self.place.confirm()
             self._recorded = True
@@ -323,7 +230,7 @@ class Attempt:
     def _see_off(self) -> None:
         """Wait for the wrapper, which has nothing left to do."""
         if self._watch >= 0:
-            select.select([self._watch], [], [], GRACE)
+            select.select([self._watch], [], [], wrapper.GRACE)
         if not self._reap():
             os.kill(self.pid, signal.SIGKILL)  # it is stopped, or there is no pidfd to wait for
             os.waitpid(self.pid, 0)
@@ -343,176 +250,6 @@ class Attempt:
                 os.unlink(path)
 
 
-_DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT]
-
-
-def finish(attempt: Attempt, code: int) -> Record:
-    """Read what the command left, decide what the attempt came to, keep it, record it."""
-    job = attempt.job
-    error: str | None = None
-    status = "completed"
-    output: Any = None
-    if attempt.ended_by == "timeout":
-        status, error = "failed", f"timed out after {show_duration(job['timeout_seconds'])}"
-    elif attempt.ended_by == "cancel":
-        status, error = "cancelled", "cancelled"
-    elif attempt.ended_by == "stop":
-        status, error = "interrupted", "interrupted"
-    elif code != 0:
-        status, error = "busy" if code == _AGAIN else "failed", _last_line(attempt, code)
-    kept: Record = {}
-    folder = os.path.join(attempt.run.folder, attempt_folder(job))
-    try:
-        if status == "completed":
-            output = _output(attempt)
-            error = evidence.missing(
-                output, job.get("output_schema"), job.get("expect") or [], job["folder"], job["began_ns"]
-            )
-            status = "failed" if error else "completed"
-        kept = _keep(attempt, folder, output if status == "completed" else None)
-        if status == "completed" and job.get("inputs") is not None:  # a step with `cache`
-            from colony_lib.work import reuse
-
-            kept |= reuse.left(attempt.run.step(job["step"]).definition, job, attempt.source)
-    except ColonyError as problem:
-        # Nobody knows what it did. When it must not be repeated, a person has to say whether it took effect.
-        doubt = code == 0 and not attempt.run.step(job["step"]).definition.get("idempotent", True)
-        status, error = "interrupted" if doubt else "failed", str(problem)
-    fields = {"started": job["started"], "status": status, "exit_code": code}
-    ended = runs.record("attempt_ended", **attempt.identity(), **fields, **kept)
-    if error and status != "completed":
-        ended["error"] = attempt.redactor.text(error)
-    attempt.journal.append(ended)
-    return ended
-
-
-def attempt_folder(job: Record) -> str:
-    """Where an attempt's files are, relative to the run's folder: steps/NAME/[BATCH/]ATTEMPT."""
-    batch = [] if job["batch"] is None else [f"batch-{job['batch']}"]
-    return os.path.join("steps", job["step"], *batch, str(job["attempt"]))
-
-
-def _output(attempt: Attempt) -> Any:
-    """The value of what the command wrote to $COLONY_OUTPUT, else of its standard output."""
-    try:
-        data = files.read_bytes(attempt.scratch, limit=1 << 40)
-    except FileNotFoundError:
-        data = b""
-    if not data:
-        data = _all(attempt.out)
-    data = attempt.redactor.data(data)
-    if not data:
-        return ""
-    try:
-        return jsontext.loads(data)
-    except ColonyError:
-        return data.decode("utf-8", "replace").rstrip("\n")
-
-
-def _keep(attempt: Attempt, folder: str, output: Any) -> Record:
-    """Write the streams and a large output beside the journal; returns what the record says of the output."""
-    for fd, name in ((attempt.out, "stdout.log"), (attempt.err, "stderr.log")):
-        if os.fstat(fd).st_size:
-            # Only this attempt writes here: no lock is needed, and a power cut may take it.
-            files.write_bytes(os.path.join(folder, name), attempt.redactor.data(_all(fd)), durable=False)
-    if output is None:
-        return {}
-    text = jsontext.dumps(output)
-    if len(text) <= INLINE:
-        return {"output": output}
-    path = os.path.join(folder, "output.json")
-    files.write_text(path, text + "\n")
-    files.sync_folders(folder, attempt.run.folder)  # they were made for the streams, which need not last
-    return {"output_file": os.path.relpath(path, attempt.run.folder)}
-
-
-def _last_line(attempt: Attempt, code: int) -> str:
-    """'exit status 3: no such table', with the last words on standard error."""
-    size = os.fstat(attempt.err).st_size
-    tail = os.pread(attempt.err, 4096, max(0, size - 4096))
-    lines = attempt.redactor.data(tail).decode("utf-8", "replace").rstrip().rsplit("\n", 1)
-    said = f": {escape(lines[-1].strip())[:400]}" if lines[-1].strip() else ""
-    name = _signal_name(code - 128)
-    if name:
-        return f"ended by {name}{said}"
-    return f"exit status {code}{said}"
-
-
-def _signal_name(number: int) -> str | None:
-    if number <= 0:
-        return None
-    import signal
-
-    return signal.Signals(number).name if number in set(signal.Signals) else None
-
-
-def _all(fd: int) -> bytes:
-    size = os.fstat(fd).st_size
-    parts = []
-    offset = 0
-    while offset < size:
-        part = os.pread(fd, min(size - offset, 1 << 24), offset)
-        if not part:
-            break
-        parts.append(part)
-        offset += len(part)
-    return b"".join(parts)
-
-
-def _streams() -> tuple[int, int, int]:
-    """Descriptors for a command's output, its errors and its input."""
-    return _nameless(), _nameless(), _nameless()
-
-
-def _nameless() -> int:
-    """A new file that has no name: it is gone with the last process that has it open. In memory, where one costs a
-    tenth of what it does on a disk, and where what it holds comes to be anyway when it is read."""
-    try:
-        fd = os.memfd_create("colony")
-        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
-        return fd
-    except (OSError, AttributeError):
-        import tempfile
-
-        fd, name = tempfile.mkstemp(prefix="colony-")
-        os.unlink(name)
-        return fd
-
-
-def _watch(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except (OSError, AttributeError):
-        return -1
-
-
-def end_group(pid: int, gone: Callable[[], bool], grace: float = GRACE) -> None:
-    """End the process group: TERM, and KILL when some of it is still there after `grace` seconds. `gone` reaps
-    the leader and says whether it has ended."""
-    ended = gone()
-    deadline = time.monotonic() + grace
-    if _signal_group(pid, signal.SIGTERM):
-        while time.monotonic() < deadline:
-            ended = ended or gone()
-            if not _signal_group(pid, 0):
-                break
-            time.sleep(0.01)
-        else:
-            _signal_group(pid, signal.SIGKILL)
-    while not ended:
-        time.sleep(0.005)
-        ended = gone()
-
-
-def _signal_group(pid: int, number: int) -> bool:
-    """Send the signal; False when the group has no process any more."""
-    try:
-        os.killpg(pid, number)
-        return True
-    except (ProcessLookupError, PermissionError):
-        return False
-
-
 def _is_open_as(fd: int, path: str) -> bool:
     """Whether the descriptor is open and is that file."""
     try:
@@ -530,10 +267,10 @@ def finish_orphan(words: str, code: int) -> int:
     # After `exit` in the command the wrapper's own descriptor of the lock is gone, otherwise it is still held by it.
     from contextlib import nullcontext
 
-    with nullcontext() if _is_open_as(LOCK_FD, lock) else locks.held(lock, what="the attempt"):
+    with nullcontext() if _is_open_as(wrapper.LOCK_FD, lock) else locks.held(lock, what="the attempt"):
         job["secrets"] = env.secret_values()
         journal = runs.Journal(job["run"])
-        attempt = Attempt(run, journal, job, Workplace(job["slot"], -1, ""))
+        attempt = Attempt(run, journal, job, wrapper.Workplace(job["slot"], -1, ""))
         attempt.scratch = env.get("COLONY_OUTPUT") or ""
         attempt.source, attempt.out, attempt.err = os.dup(0), os.dup(1), os.dup(2)
         unit = run.step(job["step"]).unit(job["batch"])
@@ -542,7 +279,7 @@ def finish_orphan(words: str, code: int) -> int:
             job["inputs"] = {name: [digest] for name, digest in key["inputs"].items()}
         if unit.status == "running" and unit.attempts == job["attempt"]:
             attempt.tell(stream.logger(run.run_id, job), last=True)
-            finish(attempt, code)
+            outcome.record(attempt, code)
             journal.sync()
         attempt.close()
     return 0

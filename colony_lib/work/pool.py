@@ -12,7 +12,8 @@ from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import paths, runs
 from colony_lib.work import stream
-from colony_lib.work.command import Attempt, Workplace
+from colony_lib.work.command import Attempt
+from colony_lib.work.wrapper import Workplace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,0 +1,135 @@
+"""What an attempt came to: what its command left is read, judged, kept beside the journal, and recorded."""
+
+from __future__ import annotations
+
+import os
+
+from colony_lib.base import files, jsontext
+from colony_lib.base.errors import ColonyError
+from colony_lib.base.text import escape, show_duration
+from colony_lib.store import runs
+from colony_lib.work import evidence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from colony_lib.work.command import Attempt
+
+    Record = dict[str, Any]
+
+INLINE = 32 * 1024  # bytes; a larger output is a file of its own beside the journal
+_AGAIN = 75  # the exit status by which a command asks for another attempt
+
+
+def record(attempt: Attempt, code: int) -> Record:
+    """Read what the command left, decide what the attempt came to, keep it, record it."""
+    job = attempt.job
+    error: str | None = None
+    status = "completed"
+    output: Any = None
+    if attempt.ended_by == "timeout":
+        status, error = "failed", f"timed out after {show_duration(job['timeout_seconds'])}"
+    elif attempt.ended_by == "cancel":
+        status, error = "cancelled", "cancelled"
+    elif attempt.ended_by == "stop":
+        status, error = "interrupted", "interrupted"
+    elif code != 0:
+        status, error = "busy" if code == _AGAIN else "failed", _last_line(attempt, code)
+    kept: Record = {}
+    folder = os.path.join(attempt.run.folder, attempt_folder(job))
+    try:
+        if status == "completed":
+            output = _output(attempt)
+            error = evidence.missing(
+                output, job.get("output_schema"), job.get("expect") or [], job["folder"], job["began_ns"]
+            )
+            status = "failed" if error else "completed"
+        kept = _keep(attempt, folder, output if status == "completed" else None)
+        if status == "completed" and job.get("inputs") is not None:  # a step with `cache`
+            from colony_lib.work import reuse
+
+            kept |= reuse.left(attempt.run.step(job["step"]).definition, job, attempt.source)
+    except ColonyError as problem:
+        # Nobody knows what it did. When it must not be repeated, a person has to say whether it took effect.
+        doubt = code == 0 and not attempt.run.step(job["step"]).definition.get("idempotent", True)
+        status, error = "interrupted" if doubt else "failed", str(problem)
+    fields = {"started": job["started"], "status": status, "exit_code": code}
+    ended = runs.record("attempt_ended", **attempt.identity(), **fields, **kept)
+    if error and status != "completed":
+        ended["error"] = attempt.redactor.text(error)
+    attempt.journal.append(ended)
+    return ended
+
+
+def attempt_folder(job: Record) -> str:
+    """Where an attempt's files are, relative to the run's folder: steps/NAME/[BATCH/]ATTEMPT."""
+    batch = [] if job["batch"] is None else [f"batch-{job['batch']}"]
+    return os.path.join("steps", job["step"], *batch, str(job["attempt"]))
+
+
+def _output(attempt: Attempt) -> Any:
+    """The value of what the command wrote to $COLONY_OUTPUT, else of its standard output."""
+    try:
+        data = files.read_bytes(attempt.scratch, limit=1 << 40)
+    except FileNotFoundError:
+        data = b""
+    if not data:
+        data = _all(attempt.out)
+    data = attempt.redactor.data(data)
+    if not data:
+        return ""
+    try:
+        return jsontext.loads(data)
+    except ColonyError:
+        return data.decode("utf-8", "replace").rstrip("\n")
+
+
+def _keep(attempt: Attempt, folder: str, output: Any) -> Record:
+    """Write the streams and a large output beside the journal; returns what the record says of the output."""
+    for fd, name in ((attempt.out, "stdout.log"), (attempt.err, "stderr.log")):
+        if os.fstat(fd).st_size:
+            # Only this attempt writes here: no lock is needed, and a power cut may take it.
+            files.write_bytes(os.path.join(folder, name), attempt.redactor.data(_all(fd)), durable=False)
+    if output is None:
+        return {}
+    text = jsontext.dumps(output)
+    if len(text) <= INLINE:
+        return {"output": output}
+    path = os.path.join(folder, "output.json")
+    files.write_text(path, text + "\n")
+    files.sync_folders(folder, attempt.run.folder)  # they were made for the streams, which need not last
+    return {"output_file": os.path.relpath(path, attempt.run.folder)}
+
+
+def _last_line(attempt: Attempt, code: int) -> str:
+    """'exit status 3: no such table', with the last words on standard error."""
+    size = os.fstat(attempt.err).st_size
+    tail = os.pread(attempt.err, 4096, max(0, size - 4096))
+    lines = attempt.redactor.data(tail).decode("utf-8", "replace").rstrip().rsplit("\n", 1)
+    said = f": {escape(lines[-1].strip())[:400]}" if lines[-1].strip() else ""
+    name = _signal_name(code - 128)
+    if name:
+        return f"ended by {name}{said}"
+    return f"exit status {code}{said}"
+
+
+def _signal_name(number: int) -> str | None:
+    if number <= 0:
+        return None
+    import signal
+
+    return signal.Signals(number).name if number in set(signal.Signals) else None
+
+
+def _all(fd: int) -> bytes:
+    size = os.fstat(fd).st_size
+    parts = []
+    offset = 0
+    while offset < size:
+        part = os.pread(fd, min(size - offset, 1 << 24), offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
