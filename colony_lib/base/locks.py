@@ -154,11 +154,16 @@ def is_held(path: str) -> bool:
         os.close(fd)
 
 
-def note(path: str) -> str:
-    """What the lock's holder, or its last one, wrote about itself; '' when nothing."""
+def note(lock: str | int) -> str:
+    """What the holder of the lock (its file's path, or a descriptor of it), or its last one, wrote about itself; ''
+    when nothing."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1000)
+        fd = lock if isinstance(lock, int) else os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, 1000, 0).decode("utf-8", "replace")
+        finally:
+            if fd is not lock:
+                os.close(fd)
     except OSError:
         return ""
 

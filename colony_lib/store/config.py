@@ -52,10 +52,10 @@ def load() -> dict[str, Any]:
 def may_share() -> bool:
     """Whether colony.yml may say git-backed: a look at its text, for those who cannot pay for reading it."""
     try:
-        lines = files.read_bytes(paths.config_file(), limit=LIMIT).split(b"\n")
+        text = files.read_bytes(paths.config_file(), limit=LIMIT)
     except (ColonyError, OSError):
         return False
-    return any(b"git-backed" in line.split(b"#")[0] for line in lines)
+    return b"git-backed" in text and any(b"git-backed" in line.split(b"#")[0] for line in text.split(b"\n"))
 
 
 def problems() -> list[ColonyError]:

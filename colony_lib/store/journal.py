@@ -140,9 +140,9 @@ def found(state: os.stat_result) -> tuple[int, ...]:
     return state.st_ino, state.st_dev, state.st_size, state.st_mtime_ns
 
 
-def trail(lock: str, state: os.stat_result) -> Trail | None:
-    """The trail that leads to the journal as it is now; None when there is none: it is new, or was changed by a sync,
-    an editor, or a writer that died half-way."""
+def trail(lock: str | int, state: os.stat_result) -> Trail | None:
+    """The trail in the lock file (its path, or a descriptor of it) that leads to the journal as it is now; None when
+    there is none: it is new, or was changed by a sync, an editor, or a writer that died half-way."""
     words = locks.note(lock).partition("\n")[0].split()
     if len(words) != 6 or not all(word.isascii() and word.isdigit() for word in words[1:]):
         return None
@@ -180,7 +180,7 @@ class changing:
         self._lock.__enter__()
         try:
             state = state_of(self._path)
-            left = trail(self._lock.path, state) if state is not None else None
+            left = trail(self._lock.fd, state) if state is not None else None
             if left is not None:
                 self.chain, self.clock = left.chain, left.clock
             else:
