@@ -36,13 +36,14 @@ def plain(verb: str, words: list[str]) -> Any:
         given = args.simple(words, ["--json"], ["--hours", "--label"], ["name"], least=1)
     elif verb == "check":
         values = ["--hours", "--label", "--aggregate"]
-        given = args.simple(words, ["--json", "--quiet"], values, ["name", "condition"], least=2)
+        given = args.simple(words, ["--json", "--quiet", "-q"], values, ["name", "condition"], least=2)
     if given is None or sum(word.startswith("--label") for word in words) > 1:
         return None  # a label may be repeated, and this reader keeps one
     given.label = [given.label] if given.label else []
     given.hours = _hours(given.hours) if given.hours else 24
     if verb == "check":
         given.condition, given.aggregate = [given.condition], given.aggregate or "latest"
+        given.quiet = given.quiet or given.q
         return given if given.aggregate in AGGREGATES else None
     return given
 

@@ -24,6 +24,10 @@ _STATUSES = {
     "red": "failed FAIL fail error",
     "grey": "cancelled skipped pending stopped",
 }
+MARKS = {
+    "completed": "✓", "cached": "✓", "failed": "✗", "skipped": "–", "cancelled": "–", "interrupted": "!", "busy": "!",
+    "retrying": "!", "waiting": "?", "pending": "·", "running": "●",
+}  # fmt: skip
 STATUS_COLOURS = {status: name for name, statuses in _STATUSES.items() for status in statuses.split()}
 
 

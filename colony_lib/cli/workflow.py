@@ -42,6 +42,13 @@ def _add_definitions(verbs: Any) -> None:
     workflow_definitions.add(verbs)
 
 
+def _add_views(verbs: Any) -> None:
+    from colony_lib.cli import workflow_view
+
+    workflow_view.add_status(verbs)
+    workflow_view.add_history(verbs)
+
+
 def _add_rerun(verbs: Any) -> None:
     from colony_lib.cli import workflow_rerun
 
@@ -91,38 +98,6 @@ def _add_run(verbs: Any) -> None:
     run.set_defaults(handler=_run)
 
 
-def _add_status(verbs: Any) -> None:
-    status = verbs.add_parser(
-        "status",
-        prog="colony workflow status",
-        summary="what a run did and does, step by step",
-        help="what a run did and does, step by step",
-        examples=["colony workflow status", "colony workflow status latest --json | jq '.steps[] | select(.error)'"],
-        details="Exit status 0 whatever the run's status, unless --exit-status is given.",
-    )
-    status.add_argument(
-        "run", nargs="?", default="latest", metavar="RUN", help="an id, a unique start of one, or 'latest'"
-    )
-    status.add_argument("--watch", action="store_true", help="redraw every second until the run has ended")
-    status.add_argument("--exit-status", action="store_true", help="exit as the run did: 0, 1 or 75")
-    args.add_json(status)
-    status.set_defaults(handler=_status)
-
-
-def _add_history(verbs: Any) -> None:
-    history = verbs.add_parser(
-        "history",
-        prog="colony workflow history",
-        summary="the runs there were, newest first",
-        help="the runs there were, newest first",
-        examples=["colony workflow history daily-etl --limit 10"],
-    )
-    history.add_argument("name", nargs="?", metavar="NAME", help="only runs of this workflow")
-    history.add_argument("--limit", type=args.count, default=20, metavar="N", help="at most so many (default 20)")
-    args.add_json(history)
-    history.set_defaults(handler=_history)
-
-
 def _add_ends(verbs: Any) -> None:
     resume = verbs.add_parser(
         "resume",
@@ -169,8 +144,7 @@ def _add_decisions(verbs: Any) -> None:
 _VERBS = {
     "list show validate graph": _add_definitions,
     "run": _add_run,
-    "status": _add_status,
-    "history": _add_history,
+    "status history": _add_views,
     "resume cancel": _add_ends,
     "rerun": _add_rerun,
     "backfill": _add_backfill,
@@ -193,10 +167,14 @@ def _plain(argv: list[str]) -> Any:
         given = args.simple(words, quiet, arguments=["run"])
         if given is not None:
             given.handler = _resume
-    elif verb == ["status"]:
-        given = args.simple(words, ["--watch", "--exit-status", "--json"], arguments=["run"])
-        if given is not None:
-            given.handler = _status
+    elif verb in (["status"], ["history"]):
+        from colony_lib.cli import workflow_view
+
+        return workflow_view.plain(verb[0], words)
+    elif verb == ["list"]:
+        from colony_lib.cli import workflow_definitions
+
+        return workflow_definitions.plain(words)
     if given is not None:
         given.run = getattr(given, "run", None) or "latest"
         given.quiet = getattr(given, "quiet", False) or getattr(given, "q", False)
@@ -224,19 +202,13 @@ class _Progress:
             return
         from colony_lib.base.text import escape, show_duration
 
-        mark = MARKS.get(status, "●")
+        mark = show.MARKS.get(status, "●")
         took = f" in {show_duration(seconds)}" if seconds is not None and status != "started" else ""
         line = f"{self.prefix}{mark} {escape(step)} {status}{took}" + (f": {escape(error)}" if error else "")
         try:
             print(line, file=sys.stderr)
         except (BrokenPipeError, OSError):
             self.quiet = True  # nobody listens any more; the run goes on
-
-
-MARKS = {
-    "completed": "✓", "cached": "✓", "failed": "✗", "skipped": "–", "cancelled": "–", "interrupted": "!", "busy": "!",
-    "retrying": "!", "waiting": "?", "pending": "·", "running": "●",
-}  # fmt: skip
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -291,26 +263,14 @@ def _go(run: runs.Run, given: argparse.Namespace, *, resumed: bool) -> int:
 def _closing(run: runs.Run, status: str) -> None:
     from colony_lib.base.text import show_duration
 
-    words = f"{MARKS[status]} {run.plan['name']} {status} in {show_duration(run.summary(status)['duration_seconds'])}"
-    if run.error:
-        words += f": {run.error}"
-    show.note(words)
-    following = _next_command(run, status)
-    if following:
-        show.note(f"  next: {following}")
+    took = show_duration(run.duration(status))
+    show.note(f"{show.MARKS[status]} {run.plan['name']} {status} in {took}" + (f": {run.error}" if run.error else ""))
+    if status != "completed":
+        from colony_lib.cli import workflow_view
 
-
-def _next_command(run: runs.Run, status: str) -> str | None:
-    if status == "waiting":
-        step = next((name for name, step in run.steps.items() if step.status == "waiting"), "STEP")
-        return f"colony workflow approve {run.run_id} {step}, then colony workflow resume {run.run_id}"
-    if status == "failed":
-        failed = next((step for step in run.steps.values() if step.status == "failed"), None)
-        agent = failed.definition.get("agent") if failed else None
-        return f"colony logs {agent + ' ' if agent else ''}--run {run.run_id}, then colony workflow resume {run.run_id}"
-    if status in ("interrupted", "cancelled"):
-        return f"colony workflow resume {run.run_id}"
-    return None
+        following = workflow_view.next_command(run, status)
+        if following:
+            show.note(f"  next: {following}")
 
 
 def _resume(given: argparse.Namespace) -> int:
@@ -353,115 +313,4 @@ def _decide(given: argparse.Namespace) -> int:
     by = given.by or env.get("USER") or env.get("LOGNAME") or "somebody"
     run = launch.decide(given.run, given.step, decision, by, output)
     show.note(f"{given.step} {decision} by {by}; next: colony workflow resume {run.run_id}")
-    return OK
-
-
-# -- looking
-
-
-def _status(given: argparse.Namespace) -> int:
-    from colony_lib.store import runs
-
-    run_id = runs.find(given.run)
-    if given.watch:
-        return _watch(run_id, given)
-    run = runs.load(run_id)
-    show.problems(run.problems, "workflow")
-    if given.json:
-        show.record(run.record())
-    else:
-        _draw(run)
-    return _code(run, given)
-
-
-def _code(run: runs.Run, given: argparse.Namespace) -> int:
-    if not given.exit_status:
-        return OK
-    return {"completed": 0, "running": 75, "waiting": 75, "interrupted": 75}.get(run.status, 1)
-
-
-def _watch(run_id: str, given: argparse.Namespace) -> int:
-    import time
-
-    from colony_lib.store import runs
-
-    while True:
-        run = runs.load(run_id)
-        if given.json:
-            show.record(run.record())
-            sys.stdout.flush()
-        else:
-            if show.is_terminal():
-                sys.stdout.write("\x1b[H\x1b[2J")
-            _draw(run)
-            sys.stdout.flush()
-        if run.status != "running":
-            return _code(run, given)
-        time.sleep(1)
-
-
-def _draw(run: runs.Run) -> None:
-    from colony_lib.base.text import escape, show_duration
-
-    record = run.record(outputs=False)
-    took = show_duration(record["duration_seconds"])
-    done = sum(step["status"] in ("completed", "cached", "skipped") for step in record["steps"])
-    status = show.colour(record["status"], show.STATUS_COLOURS.get(record["status"]))
-    print(
-        f"{record['run_id']}  {record['workflow']}  {status}  {took}  {record['date']}  {done}/{len(run.steps)} steps"
-    )
-    rows = [
-        {
-            "mark": MARKS.get(step["status"], "●"),
-            "step": step["name"],
-            "status": step["status"],
-            "tries": step["attempts"] or None,
-            "took": show_duration(step["duration_seconds"]),
-            "agent": step["agent"],
-            "note": _remark(step),
-        }
-        for step in record["steps"]
-    ]
-    if record["rerun_of"]:
-        print(f"rerun of {record['rerun_of']}")
-    show.table(rows, [("mark", ""), "step", "status", "tries", "took", "agent", ("note", "")])
-    if record["error"]:
-        print(escape(record["error"]))
-    following = _next_command(run, record["status"])
-    if following:
-        print(f"next: {following}")
-
-
-def _remark(step: dict[str, Any]) -> str:
-    if step["error"] and step["status"] != "completed":
-        return str(step["error"])
-    if step["waiting_on"]:
-        return "waits for " + ", ".join(step["waiting_on"])
-    parts = []
-    if step.get("batches"):
-        cached = f", {step['batches']['cached']} of them cached" if step["batches"]["cached"] else ""
-        parts.append(f"{step['batches']['completed']} of {step['batches']['count']} batches{cached}")
-    if step["why"]:
-        parts.append(step["why"])
-    return "; ".join(parts) or " "
-
-
-def _history(given: argparse.Namespace) -> int:
-    import itertools
-
-    from colony_lib.base.errors import unknown
-    from colony_lib.base.text import show_duration
-    from colony_lib.store import runs, workflow
-
-    found = itertools.islice(runs.summaries(given.name), given.limit)
-    rows = list(found)
-    if not rows and given.name is not None and given.name not in workflow.names():
-        raise unknown("workflow", given.name, workflow.names())
-    if given.json:
-        show.records(rows)
-        return OK
-    for row in rows:
-        row["took"] = show_duration(row["duration_seconds"])
-        row["started"] = (row["started"] or "")[:19].replace("T", " ")
-    show.table(rows, ["run_id", "workflow", "status", "date", "started", "took", ("slowest_step", "SLOWEST STEP")])
     return OK

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 
+def plain(words: list[str]) -> Any:
+    """What an ordinary line of `list` says, read without a parser; None for any other."""
+    given = args.simple(words, ["--json"])
+    if given is not None:
+        given.handler = _list
+    return given
+
+
 def add(verbs: Any) -> None:
     """Add the four verbs to `colony workflow`; each parsed command has a `handler(given) -> exit status`."""
     lines = verbs.add_parser(
