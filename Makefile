@@ -8,7 +8,7 @@ PIP    := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 TESTS  ?=
 BENCH  ?=
 PEERS  ?=
-LONG   ?= 6
+LONG   ?= 8
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long check docs bench bench-peers clean distclean
@@ -22,7 +22,7 @@ demo: $(VENV)/.for-use ## three real days of 2013 through the pipeline of exampl
 test: check ## style, types and every test; TESTS='tests/base -x' gives pytest other words
 	@$(IN) $(VENV)/bin/python -m pytest -n auto $(TESTS)
 
-test-long: $(VENV)/.for-work ## faults at every sixth point of a run and of each command, some hours; LONG=1 for every one
+test-long: $(VENV)/.for-work ## faults at every eighth point of a run and of each command, half an hour; LONG=1 for every one
 	@$(IN) COLONY_TEST_LONG=$(LONG) $(VENV)/bin/python -m pytest -n auto tests/faults tests/races $(TESTS)
 
 check: $(VENV)/.for-work ## style and types only
