@@ -1,4 +1,5 @@
-"""`colony-run-step`: one step of a run by itself; also how an attempt finishes whose supervisor died."""
+"""`colony-run-step`: one step of a run by itself; also how an attempt finishes whose supervisor died, and the process
+in which an agent does its step."""
 
 from __future__ import annotations
 
@@ -28,6 +29,10 @@ def main(argv: list[str]) -> int:
         if len(argv) != 3 or not argv[2].isdigit():
             raise ColonyError("--finish is for Colony's own use", code=USAGE)
         return finish_orphan(argv[1], int(argv[2]))
+    if argv == ["--agent"]:
+        from colony_lib.work.agent import program
+
+        return program.main()
     given = _parser().parse_args(argv)
     from colony_lib.work import launch
 

@@ -77,6 +77,7 @@ def _add_run(verbs: Any) -> None:
             "colony workflow run daily-etl",
             "colony workflow run daily-etl --date 2013-02-08 --detach",
             "echo '{\"rows\": 10}' | colony workflow run sample --input -",
+            "colony workflow run daily-etl --replay latest",
         ],
         details="Exit status: 0 completed, 1 failed or cancelled, 75 another run is in progress or a step waits for a\n"
         "person, 130 interrupted (resumable).",
@@ -93,6 +94,11 @@ def _add_run(verbs: Any) -> None:
         help="it is the run of the schedule's time in this minute: not made when there is one",
     )
     run.add_argument("--no-cache", action="store_true", help="do all steps, also those whose work has been done before")
+    run.add_argument(
+        "--replay",
+        metavar="RUN",
+        help="agents' models say again what they said in RUN: no model is asked, no token paid",
+    )
     run.add_argument("--detach", action="store_true", help="do not wait: run in the background")
     run.add_argument("--quiet", "-q", action="store_true", help="no progress on standard error")
     run.set_defaults(handler=_run)
@@ -162,7 +168,7 @@ def _plain(argv: list[str]) -> Any:
         given = args.simple(words, ["--no-cache", "--scheduled", *quiet], ["--input", "--date"], ["name"], least=1)
         if given is None or (given.date and given.scheduled):
             return None
-        given.handler, given.date = _run, given.date and args.date(given.date)
+        given.handler, given.date, given.replay = _run, given.date and args.date(given.date), None
     elif verb == ["resume"]:
         given = args.simple(words, quiet, arguments=["run"])
         if given is not None:
@@ -217,11 +223,27 @@ def _run(given: argparse.Namespace) -> int:
 
     if given.scheduled:
         return _run_scheduled(given)
-    more = {"no_cache": True} if given.no_cache else {}
+    more: dict[str, Any] = {"no_cache": True} if given.no_cache else {}
     trigger = env.get("COLONY_TRIGGER") or "manual"
-    run, _ = launch.prepare(given.name, _input(given.input), given.date, trigger, more)
+    value, date = _input(given.input), given.date
+    if given.replay is not None:
+        value, date, more["replay"] = _replayed(given, value)
+    run, _ = launch.prepare(given.name, value, date, trigger, more)
     print(run.run_id, flush=True)
     return _go(run, given, resumed=False)
+
+
+def _replayed(given: argparse.Namespace, value: Any) -> tuple[Any, str, str]:
+    """(input, date, run) of the run that is replayed, where the line does not say otherwise."""
+    from colony_lib.store import runs
+
+    if given.scheduled:
+        raise ColonyError("--replay and --scheduled do not go together", code=USAGE)
+    run_id = runs.find(given.replay)
+    header = runs.read_header(run_id)
+    if header["plan"]["name"] != given.name:
+        raise ColonyError(f"{run_id} is a run of '{header['plan']['name']}', not of '{given.name}'", code=USAGE)
+    return header.get("input") if value is None else value, given.date or header["date"], run_id
 
 
 def _run_scheduled(given: argparse.Namespace) -> int:

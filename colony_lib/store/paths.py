@@ -166,6 +166,17 @@ def run(run_id: str) -> str:
     return inside("runs", check_name(run_id, "run"))
 
 
+def attempt(run_id: str, step: str, batch: int | None, number: int) -> str:
+    """The folder of what one attempt left: its streams, its transcript, a large output."""
+    part = [] if batch is None else [f"batch-{batch}"]
+    return os.path.join(run(run_id), "steps", step, *part, str(number))
+
+
+def agent_inbox(agent: str) -> str:
+    """Which messages have reached the agent."""
+    return inside("agents", check_name(agent, "agent") + ".inbox.json")
+
+
 def run_lock(run_id: str, name: str) -> str:
     """A lock of one run: 'alive' (its engine), 'journal', or the slot that an attempt runs in."""
     return inside("locks", "runs", check_name(run_id, "run"), check_name(name, "lock") + ".lock")

@@ -24,8 +24,8 @@ class Unit:
     """One step, or one batch of it: what its attempts came to."""
 
     __slots__ = (
-        "approved", "attempts", "changed", "cost_usd", "ended", "error", "files", "key", "key_file", "output",
-        "output_file", "read", "reuse", "slot", "source", "started", "status", "tokens", "used", "why",
+        "approved", "attempts", "changed", "cost_usd", "ended", "error", "files", "key", "key_file", "limited",
+        "output", "output_file", "read", "reuse", "slot", "source", "started", "status", "tokens", "used", "why",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,6 +40,7 @@ class Unit:
         self.slot: str | None = None
         self.approved = False
         self.why: str | None = None
+        self.limited = False  # it waits for the model's API and not for a person
         self.tokens = 0  # of all attempts, whatever they came to
         self.cost_usd = 0.0
         self.reuse: str | None = None  # why its output was taken from an earlier success, or why not
@@ -199,7 +200,7 @@ class Run:
                 step.skipped, step.reason = False, None
                 for unit in step.units.values():
                     unit.used = 0
-                    if unit.status in ("failed", "cancelled", "retrying"):
+                    if unit.limited or unit.status in ("failed", "cancelled", "retrying"):
                         unit.status = "pending"
             for step in self.handlers.values():
                 for unit in step.units.values():
@@ -339,7 +340,7 @@ def _started(step: Step, record: Record) -> None:
     unit = step.unit(record.get("batch"))
     if unit.ended and record["attempt"] <= unit.attempts:
         return  # its end is known: the lines stand in another order than they were written in
-    unit.status = "running"
+    unit.status, unit.limited = "running", False
     unit.attempts = max(unit.attempts, record["attempt"])
     unit.started = unit.started or record["ts"]
     unit.ended = unit.error = unit.output = unit.output_file = None
@@ -363,6 +364,7 @@ def _ended(step: Step, record: Record) -> None:
     if record["attempt"] < unit.attempts or unit.status in SUCCEEDED:
         return  # late news of an attempt that another has followed
     unit.attempts = record["attempt"]
+    unit.limited = False
     status = record["status"]
     unit.started = unit.started or record.get("started")
     unit.ended = record["ts"]
@@ -371,8 +373,12 @@ def _ended(step: Step, record: Record) -> None:
     if status == "completed":
         unit.status, unit.error = "completed", None
         _has_output(unit, record)
+    elif status == "limited":  # nobody gets through to the model; a resume tries again
+        unit.status, unit.limited = "waiting", True
+        unit.why = f"the model's API, which limits the rate until {record.get('until')}"
     elif status == "failed":
-        unit.used += 1
+        # Some failures no further attempt could mend: a limit is reached, the key is refused.
+        unit.used = step.definition["retry"]["max_attempts"] if record.get("again") is False else unit.used + 1
         unit.status = "failed" if unit.used >= step.definition["retry"]["max_attempts"] else "retrying"
     elif status == "busy":
         unit.status = "retrying"

@@ -7,6 +7,7 @@ import time
 
 from colony_lib.base import clock, locks
 from colony_lib.store import paths, runs
+from colony_lib.work import outcome
 from colony_lib.work.wrapper import end_group
 
 TYPE_CHECKING = False
@@ -62,7 +63,8 @@ class Orphan:
         elif self._ended_by_us == "cancel":
             status, error = "cancelled", "cancelled"
         identity = {"step": self.step, "batch": self.batch, "attempt": self.attempt}
-        record = runs.record("attempt_ended", **identity, status=status, error=error, begun=self._begun)
+        more = outcome.agent_fields(paths.attempt(run.run_id, self.step, self.batch, self.attempt), 0)
+        record = runs.record("attempt_ended", **identity, status=status, error=error, begun=self._begun, **more)
         journal.append(record)
         return record
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _LINE_LIMIT = 256 * 1024  # bytes
+# What of a job the wrapper needs that outlives us.
+_LEFT = ("agent", "expect", "output_schema", "began_ns", "started", "folder", "runner", "worktree")
 _DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT]
 
 
@@ -91,7 +93,7 @@ class Attempt:
     def _spawn(self) -> None:
         job, place = self.job, self.place
         command = job["command"]
-        left = {key: job.get(key) for key in ("agent", "expect", "output_schema", "began_ns", "started", "folder")}
+        left = {key: job.get(key) for key in _LEFT}
         finish = jsontext.dumps({"run": self.run.run_id, "slot": place.slot, **self.identity(), **left})
         ours = [str(os.getpid()), sys.executable, place.script, finish]
         words = ["sh", "-c", wrapper.around(command), "sh", command, *ours]

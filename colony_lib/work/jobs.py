@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.errors import ColonyError
 from colony_lib.store import config, env, paths, references, runs
 from colony_lib.work.engine import Schedule
 
@@ -14,19 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Record = dict[str, Any]
-
-
-def refuse_unknown_work(plan: Record) -> None:
-    """ColonyError (USAGE) for a plan with a step that this version cannot do; before anything is written."""
-    for step in [*plan["steps"], *plan["error_handling"]]:
-        where = f"{plan['file']}:{step['line']}" if step.get("line") else plan["file"]
-        if not step.get("run"):
-            raise ColonyError(
-                f"step '{step['name']}' has no 'run', and this version runs commands only",
-                where=where,
-                fix="give it a 'run' command; its instructions then document it",
-                code=USAGE,
-            )
 
 
 class Jobs:
@@ -44,7 +31,7 @@ class Jobs:
         step = self.run.step(name)
         definition = step.definition
         scope = self.schedule.scope(definition, batch, failure)
-        text, values = definition["run"], dict[str, str]()
+        text, values = definition["run"] or "", dict[str, str]()
         if "{{" in text:
             from colony_lib.store import shellwords
 
@@ -57,7 +44,7 @@ class Jobs:
             environment["COLONY_BATCH_ID"] = str(batch)
         environment |= self._step_environment(definition, scope, environment)
         expect = (definition.get("expect") or {}).get("files") or []
-        return {
+        job = {
             "step": name,
             "batch": batch,
             "attempt": unit.attempts + 1,
@@ -71,6 +58,26 @@ class Jobs:
             "idempotent": definition.get("idempotent", True),
             "expect": [references.text(each, scope) for each in expect],
             "output_schema": definition.get("output_schema"),
+        }
+        return job if definition["run"] else self._for_agent(job, step, batch, scope)
+
+    def _for_agent(self, job: Record, step: runs.Step, batch: int | None, scope: references.Scope) -> Record:
+        """The same job for a step that its agent does: its command is the program in which the agent works."""
+        import shlex
+
+        from colony_lib.work.agent import task
+
+        given = task.make(self.run, step, batch, scope, self._agent(job["agent"]))
+        program = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "colony-run-step")
+        return {
+            **job,
+            "command": shlex.join([sys.executable, program, "--agent"]),
+            "context": {**job["context"], **task.context(given), "task": given},
+            "output_schema": given["schema"],
+            "runner": given["runner"],
+            # The agent's worktree is made by the agent's own process, when it has none yet.
+            "folder": paths.root(),
+            "worktree": paths.inside("worktrees", job["agent"]) if given["agent"]["worktree_branch"] else None,
         }
 
     def _step_environment(self, definition: Record, scope: references.Scope, known: Record) -> dict[str, str]:

@@ -9,8 +9,7 @@ import time
 from colony_lib.base import clock, files, locks
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import config, paths, runs, workflow
-from colony_lib.work import jobs
+from colony_lib.store import config, env, paths, runs, workflow
 from colony_lib.work.runner import Runner, exit_status, hold
 
 TYPE_CHECKING = False
@@ -79,7 +78,7 @@ def begin(
     first: Callable[[str], list[dict[str, Any]]] | None = None,
 ) -> tuple[runs.Run, list[int]]:
     """The same for a plan, and what `first` puts into the run's folder and journal before anybody sees it."""
-    values, agents = check(plan, given)
+    values, agents = check(plan, given, models=not (more or {}).get("replay"))
     place = hold_workflow(plan)
     today, yesterday = dates
     try:
@@ -92,22 +91,37 @@ def begin(
         raise
 
 
-def check(plan: dict[str, Any], given: Any) -> tuple[Any, dict[str, Any]]:
-    """(the run's input, defaults filled in; the agents by id); ColonyError for a run that cannot be."""
+def check(plan: dict[str, Any], given: Any, *, models: bool = True) -> tuple[Any, dict[str, Any]]:
+    """(the run's input, defaults filled in; the agents by id); ColonyError for a run that cannot be. `models`:
+    whether
+    agents will ask theirs (a replay does not)."""
     settings = config.load()
-    jobs.refuse_unknown_work(plan)
     workflow.check_against_config(plan, settings)
     values = workflow.check_input(plan, given)
     agents = {agent["id"]: agent for agent in settings["agents"]}
-    _check_environment(plan, agents)
+    _check_environment(plan, agents, models)
     return values, agents
 
 
-def _check_environment(plan: dict[str, Any], agents: dict[str, Any]) -> None:
+def _check_environment(plan: dict[str, Any], agents: dict[str, Any], models: bool) -> None:
     """Refuse a run that would fail half-way for a variable that is not set, before anything is written."""
+    known: dict[str, dict[str, str]] = {}
     for agent in dict.fromkeys(step.get("agent") for step in plan["steps"]):
         if agent is not None:
-            config.agent_env(agents[agent])
+            known[agent] = config.agent_env(agents[agent])[0]
+    if not models:
+        return
+    for step in plan["steps"]:
+        agent = step.get("agent")
+        if step.get("run") or agents[agent].get("runner") != "api":
+            continue
+        if not (env.get("ANTHROPIC_API_KEY") or known[agent].get("ANTHROPIC_API_KEY")):
+            raise ColonyError(
+                f"step '{step['name']}' is done by a model, and ANTHROPIC_API_KEY is not set",
+                where=f"{plan['file']}:{step['line']}",
+                fix="export it, or write it into the env_file of colony.yml; a run with --replay needs none",
+                code=USAGE,
+            )
 
 
 def reopen(run_id: str) -> tuple[runs.Run, list[int]]:
@@ -119,7 +133,6 @@ def reopen(run_id: str) -> tuple[runs.Run, list[int]]:
         if run.ended_status == "completed":
             locks.release(alive)
             return run, []
-        jobs.refuse_unknown_work(run.plan)
         place = hold_workflow(run.plan)
         if os.path.exists(runs.cancel_file(run_id)):
             os.unlink(runs.cancel_file(run_id))
@@ -262,7 +275,6 @@ def one_step(ref: str, name: str, batch: int | None, tell: Tell) -> tuple[runs.R
         run = runs.load(run_id)
         if name not in run.steps:
             raise unknown("step", name, run.steps)
-        jobs.refuse_unknown_work(run.plan)
         step = run.steps[name]
         _check_batch(step, batch)
         if step.status in runs.SUCCEEDED or (batch is not None and step.unit(batch).status in runs.SUCCEEDED):

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _LATER = 0.05  # seconds that a log line may wait for others; a write of its own costs as much as a start
-_LEVELS = {"completed": "info", "failed": "error", "busy": "warn", "interrupted": "warn", "cancelled": "warn"}
+_LEVELS = {
+    "completed": "info",
+    "failed": "error",
+    "busy": "warn",
+    "limited": "warn",
+    "interrupted": "warn",
+    "cancelled": "warn",
+}
 
 
 class News:

@@ -7,7 +7,7 @@ import os
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import escape, show_duration
-from colony_lib.store import runs
+from colony_lib.store import paths, runs, transcripts
 from colony_lib.work import evidence
 
 TYPE_CHECKING = False
@@ -37,13 +37,15 @@ def record(attempt: Attempt, code: int) -> Record:
     elif code != 0:
         status, error = "busy" if code == _AGAIN else "failed", _last_line(attempt, code)
     kept: Record = {}
-    folder = os.path.join(attempt.run.folder, attempt_folder(job))
+    folder = paths.attempt(attempt.run.run_id, job["step"], job["batch"], job["attempt"])
+    more = agent_fields(folder, code if attempt.ended_by is None else 0) if job.get("runner") else {}
+    status, error = more.pop("status", status), more.pop("error", error)
     try:
         if status == "completed":
             output = _output(attempt)
-            error = evidence.missing(
-                output, job.get("output_schema"), job.get("expect") or [], job["folder"], job["began_ns"]
-            )
+            place = job.get("worktree")
+            place = place if place and os.path.isdir(place) else job["folder"]
+            error = evidence.missing(output, job.get("output_schema"), job.get("expect") or [], place, job["began_ns"])
             status = "failed" if error else "completed"
         kept = _keep(attempt, folder, output if status == "completed" else None)
         if status == "completed" and job.get("inputs") is not None:  # a step with `cache`
@@ -55,17 +57,30 @@ def record(attempt: Attempt, code: int) -> Record:
         doubt = code == 0 and not attempt.run.step(job["step"]).definition.get("idempotent", True)
         status, error = "interrupted" if doubt else "failed", str(problem)
     fields = {"started": job["started"], "status": status, "exit_code": code}
-    ended = runs.record("attempt_ended", **attempt.identity(), **fields, **kept)
+    ended = runs.record("attempt_ended", **attempt.identity(), **fields, **kept, **more)
     if error and status != "completed":
         ended["error"] = attempt.redactor.text(error)
     attempt.journal.append(ended)
     return ended
 
 
-def attempt_folder(job: Record) -> str:
-    """Where an attempt's files are, relative to the run's folder: steps/NAME/[BATCH/]ATTEMPT."""
-    batch = [] if job["batch"] is None else [f"batch-{job['batch']}"]
-    return os.path.join("steps", job["step"], *batch, str(job["attempt"]))
+def agent_fields(folder: str, code: int) -> Record:
+    """What the transcript of an agent's attempt adds to its last record: `usage`, `tokens` and `cost_usd` of its paid
+    replies, and, by the exit status `code` of its process, what only the transcript knows (`status`, `error`, `again`,
+    `until`)."""
+    records = transcripts.read(folder)
+    found: Record = {}
+    used = transcripts.usage(records)
+    if used is not None:
+        found = {"usage": used, "tokens": used["input"] + used["output"], "cost_usd": used["cost_usd"]}
+    last = records[-1] if records else {"type": ""}
+    if code != 0 and last["type"] == "final":
+        found |= {"error": last["error"], "again": last["again"]}
+    elif code == _AGAIN and last["type"] == "paused":
+        found |= {"status": "limited", "error": last["error"], "until": last["until"]}
+    elif code > 128:  # it was killed from outside: the next attempt goes on with its conversation
+        found["status"] = "interrupted"
+    return found
 
 
 def _output(attempt: Attempt) -> Any:

@@ -45,6 +45,7 @@ _PARTS = {
     "agent": "it is another agent's",
     "output_schema": "the output_schema changed",
     "expect": "what it expects changed",
+    "asked": "the agent's prompt, model or tools changed",
     "context": "what it reads on standard input is another value",
 }
 
@@ -101,6 +102,10 @@ class Reuse:
         context = [job["context"][name] for name in ("workflow", "date", "input", "item", "batch_id")]
         context += [[name, step["status"], step["output"]] for name, step in job["context"]["steps"].items()]
         given = definition.get("env") or {}
+        task = job["context"].get("task")
+        asked = (
+            {} if task is None else {"asked": digest([task["runner"], task["model"]["asked"], ordered(task["agent"])])}
+        )
         return {
             "v": 1,
             "command": digest(definition.get("run")),
@@ -112,6 +117,7 @@ class Reuse:
             "references": {text: digest(_value(text, scope)) for text in _referred(definition)},
             "inputs": {shown: seen[0] for shown, seen in job["inputs"].items()},
             "context": digest(context),
+            **asked,
         }
 
     def _variable(self, name: str, value: str, secrets: Record) -> str:
@@ -324,7 +330,7 @@ def differences(was: Record, now: Record, read: bool, since: str = "") -> list[s
     standard input."""
     if was.get("v") != now["v"]:
         return [f"what Colony compares has changed since {since}"]
-    found = [words for part, words in _PARTS.items() if was.get(part) != now[part] and (part != "context" or read)]
+    found = [words for part, words in _PARTS.items() if was.get(part) != now.get(part) and (part != "context" or read)]
     for name in sorted({*was["env"], *now["env"]}):
         if was["env"].get(name) != now["env"].get(name):
             found.append(f"the variable {name} is another value")

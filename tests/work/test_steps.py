@@ -393,10 +393,10 @@ def test_an_unset_variable_is_refused_before_the_run_begins(colony: Colony) -> N
     assert len(result.err.splitlines()) == 1 and not os.listdir(colony.root / ".colony/runs")
 
 
-def test_a_step_without_run_is_refused_before_anything_is_written(colony: Colony) -> None:
+def test_a_step_for_a_model_is_refused_without_a_key_before_anything_is_written(colony: Colony) -> None:
     colony.workflow("w", "steps:\n  - {name: a, agent: worker, instructions: do it}\n")
     result = colony("workflow", "run", "w", check=False)
-    assert result.code == 2 and "has no 'run'" in result.err and "w.yaml:3" in result.err
+    assert result.code == 2 and "ANTHROPIC_API_KEY is not set" in result.err and "w.yaml:3" in result.err
     assert not os.listdir(colony.root / ".colony/runs")
 
 
