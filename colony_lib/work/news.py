@@ -10,7 +10,7 @@ from colony_lib.store import logs, metrics, runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     Record = dict[str, Any]
@@ -115,8 +115,8 @@ class News:
         }
         self._lines.setdefault("colony", []).append(line)
         self.flush()
-        if status in ("completed", "failed"):
-            metrics.record_many(self._points(status))
+        points = self._points(status) if status in ("completed", "failed") else []
+        metrics.record_many([*points, *_spent(run)])
 
     def _points(self, status: str) -> list[Record]:
         """One point a finished step and attempt count, so that a resumed run adds only what is new."""
@@ -137,6 +137,23 @@ class News:
             points.append({**point, "labels": workflow})
         point = _point(run, f"workflow.runs.{status}", 1, started, status)
         return [*points, {**point, "labels": workflow}]
+
+
+def _spent(run: runs.Run) -> Iterator[Record]:
+    """What agents' attempts have used, in all lives of the run: each attempt's points have the id of the record that
+    ended it, so that a resumed run adds none twice."""
+    agents = {step["name"]: step["agent"] for step in [*run.plan["steps"], *run.plan["error_handling"]]}
+    if not any(agents.values()):
+        return
+    for record in run.records():
+        used = record.get("usage")
+        if record.get("type") != "attempt_ended" or not isinstance(used, dict):
+            continue
+        labels = {"agent": agents.get(record["step"]) or "none", "model": used.get("model") or "unknown"}
+        values = {f"agent.tokens.{key}": used.get(key) for key in ("input", "output")}
+        for name, value in {**values, "agent.cost_usd": used.get("cost_usd")}.items():
+            if value is not None:
+                yield {"name": name, "value": value, "id": record["id"], "ts": record["ts"], "labels": labels}
 
 
 def _point(run: runs.Run, name: str, value: float, attempts: int, what: str) -> Record:

@@ -79,7 +79,8 @@ def agent_fields(folder: str, code: int) -> Record:
     elif code == _AGAIN and last["type"] == "paused":
         found |= {"status": "limited", "error": last["error"], "until": last["until"]}
     elif code > 128:  # it was killed from outside: the next attempt goes on with its conversation
-        found["status"] = "interrupted"
+        name = _signal_name(code - 128) or "a signal"
+        found |= {"status": "interrupted", "error": f"interrupted: its process was ended by {name}"}
     return found
 
 

@@ -83,9 +83,7 @@ class Asking:
                 open_ = None
         if open_ is not None:
             self._settle(open_, None, None, "lost")
-            self.place.say(
-                "the process ended before the model's reply was recorded: the request is sent again", "warning"
-            )
+            self.place.say("the process ended before the model's reply was recorded: the request is sent again", "warn")
             self.note(
                 "request_failed", request=open_["request"], kind="again", status=None, error_type="interrupted",
                 error="the process ended before the reply was recorded", wait_seconds=None, charged="unknown",
@@ -175,7 +173,8 @@ class Asking:
             price=price,
         )
         self._settle(request, reply.usage, usd, "settled")
-        self._say(reply.usage, usd, time.monotonic() - began)
+        if not self._free:
+            self._say(reply.usage, usd, time.monotonic() - began)
         return record
 
     def _say(self, used: Record, usd: float | None, took: float) -> None:
@@ -201,7 +200,7 @@ class Asking:
             until = clock.stamp(clock.epoch() + pause)
             said = f"the API asks to wait {show_duration(pause)}, past this step's time: {trouble.error}"
             raise Paused(said, until)
-        self.place.say(f"{trouble.error}; trying again in {show_duration(pause)}", "warning")
+        self.place.say(f"{trouble.error}; trying again in {show_duration(pause)}", "warn")
         time.sleep(pause)
         return pause
 

@@ -142,7 +142,7 @@ class Loop:
         if problem is None:
             self._end("completed", output=output)
         elif self.talk.nudges.get("repair", 0) < REPAIRS:
-            self.place.say(f"the answer is not the output yet: {problem}", "warning")
+            self.place.say(f"the answer is not the output yet: {problem}", "warn")
             self.asking.note("nudge", kind="repair", text=prompt.repair(problem))
         else:
             raise _Over(f"after {plural(REPAIRS, 'correction')} {problem}")
@@ -154,7 +154,7 @@ class Loop:
         effect = self.tools.effect(name, given)
         started = self.talk.started.get(call_id)
         if started is not None and started["effect"] == "write":
-            self.place.say(f"{name}: its outcome is not known, and the model is told so", "warning")
+            self.place.say(f"{name}: its outcome is not known, and the model is told so", "warn")
             self._ended(call_id, prompt.UNKNOWN, is_error=True, unknown=True)
             return
         most = self._limits.get("tool_calls")

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from colony_lib.base import files
+from colony_lib.base import files, jsontext
 from colony_lib.base.text import escape
 from colony_lib.store import env, paths, transcripts
 
@@ -95,8 +95,10 @@ class Place:
         return number
 
     def say(self, text: str, level: str | None = None) -> None:
-        """One line for the agent's log."""
-        line = escape(text) if level is None else f"{level}: {escape(text)}"
+        """One line for the agent's log; as JSON where it has a level, or could be taken for something with one."""
+        line = escape(text)
+        if level is not None or line.startswith("{"):
+            line = jsontext.dumps({"level": level or "info", "message": line})
         print(line, file=sys.stderr, flush=True)
 
     def left(self) -> float | None:

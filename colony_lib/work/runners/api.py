@@ -54,7 +54,7 @@ def _beginning(place: Place, tools: Tools) -> Record:
     task = place.task
     model = task["model"]
     if model["warning"]:
-        place.say(model["warning"], "warning")
+        place.say(model["warning"], "warn")
     most = prices.facts(model["model"]).get("max_output") or _MAX_TOKENS
     return {
         "runner": "api",
