@@ -22,6 +22,7 @@ IGNORED = """\
 # state/ goes to a branch of its own: 'colony state sync'.
 /*
 !/.gitignore
+!/models.json
 !/schemas/
 !/workflows/
 """

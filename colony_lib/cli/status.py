@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         return OK
     _line(_summary(settings["name"], found, survey))
     if found:
-        show.table(map(_row, found), [("id", "AGENT"), "status", ("doing", "STEP"), ("for", "SINCE"), "role"])
+        _agents(found)
     for run in survey.live[:RUNS]:
         _line(_live(survey.record(run.run_id)))
     if len(survey.live) > RUNS:
@@ -56,9 +56,24 @@ def _parser() -> args.Parser:
     return parser
 
 
+def _agents(found: list[Record]) -> None:
+    wanted: list[str | tuple[str, str]] = [("id", "AGENT"), "status", ("doing", "STEP"), ("for", "SINCE"), "role"]
+    rows = list(map(_row, found))
+    if any(row["used"] for row in rows):
+        wanted.insert(4, "used")
+        before = {"id": "AGENT", "status": "STATUS", "doing": "STEP", "for": "SINCE", "used": "USED"}
+        texts = ([heading, *(str(row[key] or "-") for row in rows)] for key, heading in before.items())
+        widest = sum(max(map(len, column)) + 2 for column in texts)
+        rows = [{**row, "role": cut(row["role"], max(SCREEN - widest, 8))} for row in rows]
+    show.table(rows, wanted)
+
+
 def _row(agent: Record) -> Record:
+    from colony_lib.store import prices
+
+    used = prices.amount(agent["tokens"], agent["cost_usd"])
     doing = agent["task"] or agent["step"]
-    return {**agent, "doing": doing, "for": _since(agent["since"]), "role": cut(agent["role"], 30)}
+    return {**agent, "doing": doing, "for": _since(agent["since"]), "used": used, "role": cut(agent["role"], 30)}
 
 
 def _line(text: str) -> None:
@@ -70,13 +85,17 @@ def _since(moment: str | None) -> str | None:
 
 
 def _summary(name: str, agents: list[Record], survey: Survey) -> str:
+    from colony_lib.store import prices, spending
+
     counts = [
         f"{sum(agent['status'] == status for agent in agents)} {status}"
         for status in ("working", "idle", "failed")
         if any(agent["status"] == status for agent in agents)
     ]
     live = plural(len(survey.live), "live run") if survey.live else "no live run"
-    return ", ".join([f"{name}: {plural(len(agents), 'agent')}", *counts, live])
+    usd = sum(usd for _, usd in spending.today().values())
+    spent = [f"{prices.shown(usd)} today"] if usd else []
+    return ", ".join([f"{name}: {plural(len(agents), 'agent')}", *counts, live, *spent])
 
 
 def _live(record: Record) -> str:

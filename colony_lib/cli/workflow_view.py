@@ -123,6 +123,7 @@ def _watch(run_id: str, given: argparse.Namespace) -> int:
 
 def _draw(run: runs.Run) -> None:
     from colony_lib.base.text import escape, show_duration
+    from colony_lib.store import prices
 
     record = run.record(outputs=False)
     took = show_duration(record["duration_seconds"])
@@ -146,6 +147,8 @@ def _draw(run: runs.Run) -> None:
     if record["rerun_of"]:
         print(f"rerun of {record['rerun_of']}")
     show.table(rows, [("mark", ""), "step", "status", "tries", "took", "agent", ("note", "")])
+    if record["tokens"]:
+        print(f"used: {record['tokens']:,} tokens, {prices.shown(record['cost_usd'])}")
     if record["error"]:
         print(escape(record["error"]))
     following = next_command(run, record["status"])
@@ -158,7 +161,10 @@ def _remark(step: dict[str, Any]) -> str:
         return str(step["error"])
     if step["waiting_on"]:
         return "waits for " + ", ".join(step["waiting_on"])
-    parts = []
+    from colony_lib.store import prices
+
+    used = prices.amount(step["tokens"], step["cost_usd"])
+    parts = [used] if used else []
     if step.get("batches"):
         cached = f", {step['batches']['cached']} of them cached" if step["batches"]["cached"] else ""
         parts.append(f"{step['batches']['completed']} of {step['batches']['count']} batches{cached}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 
 from colony_lib.base import files, locks
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import paths, runs
+from colony_lib.store import paths, runs, spending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,18 +50,41 @@ def worker_lock(agent_id: str) -> str:
     return paths.lock(f"agents/{agent_id}")
 
 
+def worker_pid(agent_id: str) -> int | None:
+    """The process of the agent's worker; None when none runs. Only a held lock's note is believed."""
+    lock = worker_lock(agent_id)
+    words = locks.note(lock).split()
+    known = len(words) > 1 and words[0] == "process" and words[1].isdigit()
+    return int(words[1]) if known and locks.is_held(lock) else None
+
+
+def with_workers(known: list[str]) -> list[str]:
+    """The agents, of colony.yml (`known`) or not, whose workers run, or have died without anybody's having said so."""
+    return [name for name in dict.fromkeys([*known, *_written()]) if (_worker(name) or _NOTHING)["status"] != "stopped"]
+
+
+def _written() -> list[str]:
+    """The agents of which there is a state file."""
+    folder = os.path.dirname(paths.agent_state("any"))
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = [name.removesuffix(".json") for name in names if name.endswith(".json") and name[0] not in "._-"]
+    return [name for name in found if not name.endswith(".inbox")]
+
+
 def states(config: Record, survey: Survey) -> list[Record]:
     """One record for each agent of colony.yml, in its order: {id, role, status, pid, task, run_id, step, since,
     tokens, cost_usd} (schemas/agent.schema.json).
 
     `working`: a live run has a running step of the agent, or its worker has a task. `idle`: its worker is alive
     without one. `failed`: its step failed in the newest run of a workflow, or its worker died. Else `stopped`.
+    `tokens` and `cost_usd` are of today (UTC), by the ledger; of an agent that is not in it, of its step or task.
     """
     busy: dict[str, Record] = {}
     for run in survey.live:
         for record in survey.record(run.run_id)["steps"]:
             if record["agent"] and record["status"] in _BUSY:
                 state = {"status": "working", "pid": _pid(run, record["name"]), "since": record["started"]}
+                state["task"] = run.header.get("task")
                 busy.setdefault(record["agent"], {**_at_step(run.run_id, record), **state})
     failed: dict[str, Record] = {}
     for summary in survey.bad:
@@ -68,11 +92,15 @@ def states(config: Record, survey: Survey) -> list[Record]:
             if record["agent"] and record["status"] == "failed":
                 state = {"status": "failed", "since": record["ended"]}
                 failed.setdefault(record["agent"], {**_at_step(summary["run_id"], record), **state})
+    spent = spending.today()
     found = []
     for agent in config["agents"]:
         name = agent["id"]
-        state = busy.get(name) or _worker(name) or failed.get(name) or {}
-        found.append({"id": name, "role": agent["role"], **_NOTHING, **state})
+        worker = _worker(name)
+        at_work = worker if worker and worker["status"] != "stopped" else None
+        state = busy.get(name) or at_work or failed.get(name) or worker or {}
+        used = dict(zip(("tokens", "cost_usd"), spent[name])) if name in spent else {}
+        found.append({"id": name, "role": agent["role"], **_NOTHING, **state, **used})
     return found
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LIMIT = 1024 * 1024
 SHARED_PATHS = ["staging", "reports", "metrics", "logs"]
+# The modules whose text decides what a configuration is: another version of one makes another.
+_COMPILER = ("agent_rules", "config_rules", "yamltext")
 # What `load` gave for which text, in this process.
 _loaded: tuple[str, str, dict[str, Any]] | None = None
 
@@ -23,9 +25,14 @@ _loaded: tuple[str, str, dict[str, Any]] | None = None
 def load() -> dict[str, Any]:
     """The checked configuration, all defaults filled in:
 
-    {v, name, shared_state: {backend, location, branch}, defaults, aliases, env_file, shared_paths, durability,
-    agents: [{id, role, description, model, runner, command, worktree_branch, env, env_file, startup_prompt, line,
-    env_lines}]}. `env` holds the texts as written ($VAR is taken by `agent_env`), `defaults.env` merged in.
+    {v, name, shared_state: {backend, location, branch}, defaults, limits: {usd_per_day, tokens_per_day}, aliases,
+    env_file, shared_paths, durability,
+    agents: [{id, role, description, model, runner, command, worktree_branch, startup_prompt,
+    limits: {turns, tool_calls, tokens, usd, time_seconds, usd_per_day, tokens_per_day},
+    tools: [name] | None, scripts: [{name, description, command, input, effect, network, writes, timeout_seconds}],
+    permissions: {allow: [pattern], deny: [pattern]}, network, max_output_tokens, env, env_file, line, env_lines}]}.
+    `env` holds the texts as written ($VAR is taken by `agent_env`), `defaults.env` merged in; a limit that counts for
+    nobody is None; `files` in `tools` stands for the four tools of files, in permissions it is spelled out.
 
     ColonyError (USAGE) with file and line when there is no colony.yml or anything is wrong in it. A compiled copy
     under .colony/cache/ is used when it was made from this very text, by this very code.
@@ -180,7 +187,7 @@ def _compiler() -> list[Any]:
 
     here = os.path.dirname(os.path.abspath(__file__))
     found: list[Any] = [__version__]
-    for file in (os.path.join(here, "config_rules.py"), os.path.join(here, "yamltext.py"), schema.file("colony")):
+    for file in (*(os.path.join(here, name + ".py") for name in _COMPILER), schema.file("colony")):
         state = os.stat(file)
         found += [state.st_size, state.st_mtime_ns]
     return found

@@ -6,7 +6,7 @@ import re
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import schema, variables, yamltext
+from colony_lib.store import agent_rules, schema, variables, yamltext
 from colony_lib.store.config import SHARED_PATHS
 
 TYPE_CHECKING = False
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
     Lines = dict[tuple[str | int, ...], int]
 
-# `NO`, `010` and `1_000` are what was written when they stand in an env.
-_AS_TEXT = (("agents", None, "env", None), ("defaults", "env", None))
+# `NO`, `010` and `1_000` are what was written when they stand in an env, or are words of a script.
+_AS_TEXT = tuple(
+    (*holder, *rest)
+    for holder in (("agents", None), ("defaults",))
+    for rest in (("env", None), ("scripts", None, "command", None))
+)
 _BAD_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[-./]|\.lock(/|$)|[/.]$|^@$")
 _AGENT = {
     "role": "",
@@ -45,7 +49,9 @@ def checked(source: str, file: str, default_name: str) -> tuple[dict[str, Any], 
         ]
     found = schema.problems(value, "colony", lines, file)
     if isinstance(value, dict):
+        said = {error.where for error in found}
         found += _rules(value, lines, file)
+        found += [error for error in agent_rules.Rules(value, lines, file).found if error.where not in said]
     if found:
         return {}, sorted(found, key=_line_of)
     return _filled(value, lines, default_name), []
@@ -72,8 +78,7 @@ def _rules(value: dict[str, Any], lines: Lines, file: str) -> Iterator[ColonyErr
     yield from _dollar_rules(value, lines, file)
     yield from _state_rules(_part(value, "shared_state", dict), lines, file)
     for index, path in enumerate(_part(value, "shared_paths", list)):
-        parts = str(path).strip("/").split("/")
-        if isinstance(path, str) and (path.startswith(("/", "~")) or ".." in parts or not path.strip("./")):
+        if isinstance(path, str) and not agent_rules.is_inside(path):
             what = f"shared path '{escape(path)}' is not a folder inside the colony"
             yield _error(what, file, lines, ("shared_paths", index), "name one relative to the root")
     yield from _alias_rules(_part(value, "aliases", dict), lines, file)
@@ -171,6 +176,7 @@ def _filled(value: dict[str, Any], lines: Lines, default_name: str) -> dict[str,
         agent |= {key: given[key] for key in _AGENT if key in given}
         if agent["runner"] != "command":
             agent["command"] = None
+        agent |= agent_rules.filled(defaults, given)
         agent["env"] = {**defaults.get("env", {}), **given.get("env", {})}
         agent["env_file"] = env_file
         agent["line"] = lines.get(("agents", index), 1)
@@ -189,6 +195,7 @@ def _filled(value: dict[str, Any], lines: Lines, default_name: str) -> dict[str,
             **value.get("shared_state", {}),
         },
         "defaults": defaults,
+        "limits": {"usd_per_day": None, "tokens_per_day": None, **value.get("limits", {})},
         "aliases": value.get("aliases", {}),
         "env_file": env_file,
         "shared_paths": value.get("shared_paths", SHARED_PATHS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from colony_lib.base import files
+from colony_lib.base import files, landlock, seal
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import plural
 from colony_lib.store import env, paths
@@ -166,6 +166,50 @@ def _runners(used: set[str]) -> Iterator[Record]:
         )
 
 
+def _confinement() -> Iterator[Record]:
+    """What of the bounds around agents' tools this machine cannot hold."""
+    settings = _settings()
+    if settings is None or all(agent["runner"] != "api" for agent in settings["agents"]):
+        return
+    version = landlock.abi()
+    fine = True
+    if version == 0:
+        fine = False
+        message = (
+            "this kernel has no Landlock: what agents' tools write and read is checked by Colony's own tools only, and "
+            "a command that an agent runs in bash can do what you can, and see your processes' environment"
+        )
+        fix = (
+            "use a kernel from 5.13 on with 'landlock' in its lsm= list, or give agents no bash: tools: [files, colony]"
+        )
+        yield finding("confinement", "warn", message, fix)
+    if not _network_can_be_closed():
+        fine = False
+        left = "may use UDP all the same" if version >= 4 else "have it all the same"
+        fix = "allow seccomp or user namespaces, or run Colony where there is no network"
+        yield finding("confinement", "warn", f"agents' tools without 'network: true' {left}", fix)
+    if 0 < version < 6:
+        fine = False
+        message = f"Landlock is of ABI {version}, before 6: agents' tools can send signals to your other processes"
+        yield finding("confinement", "warn", message, "use a kernel from 6.12 on")
+    if fine:
+        message = f"Landlock ABI {version}: agents' tools are kept to their folders, and from the network"
+        yield finding("confinement", "ok", message)
+
+
+def _network_can_be_closed() -> bool:
+    """Tried in another process, for it is for good."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            seal.no_new_privileges()
+            code = 0 if seal.no_network() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def _env_file() -> Iterator[Record]:
     from colony_lib.store import config
 
@@ -184,4 +228,4 @@ def _env_file() -> Iterator[Record]:
         yield finding("env_file", "ok", f"{plural(count, 'variable')} in '{name}'")
 
 
-CHECKS = (_agents, _env_file, _git, _shared_state, _cron)
+CHECKS = (_agents, _confinement, _env_file, _git, _shared_state, _cron)

@@ -157,6 +157,20 @@ def replica() -> str:
     return inside("locks", "replica.json")
 
 
+def models_file() -> str:
+    """What the colony's people say of models, besides what comes with Colony."""
+    return inside("models.json")
+
+
+def spending(day: str) -> str:
+    """The ledger of one day (YYYY-MM-DD, UTC): what agents' requests were to cost, and cost."""
+    return inside("spending", check_name(day, "day") + ".jsonl")
+
+
+def spending_folder() -> str:
+    return inside("spending")
+
+
 def own_claims() -> str:
     """Which claims were made on this machine; it lies in the state folder and is not shared."""
     return inside("state", ".claims.json")

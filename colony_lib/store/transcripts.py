@@ -14,7 +14,9 @@ reported}, `request_failed`
 effect, key},
 `tool_ended` {tool_use_id, is_error, content, exit_status, seconds, output_file, unknown}, `messages` {ids, text},
 `nudge` {kind, text},
-`session` {session_id}, `paused` {error, until}, `final` {status, output, error, again}.
+`session` {session_id}, `event` {role, message_id, content} (of a runner that keeps its conversations itself),
+`paused` {error, until},
+`final` {status, output, error, again}.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 A plan is {v, name, description, file, trigger: {type, cron, timezone, missed, window_seconds} | None, input_schema,
 concurrency, max_parallel, budget, steps, error_handling}; its steps stand in an order in which each comes after what
 it depends on:
-{name, agent, depends_on, ancestors, instructions, run, when, timeout_seconds, output_name, output_schema, expect,
-for_each, parallel, retry: {max_attempts, backoff, delay_seconds, max_delay_seconds}, idempotent, on_failure, env, line,
-lines: {key: line}}, and `cache` and `approval` where the file has them. All other keys are always there, None where the
-file says nothing.
+{name, agent, depends_on, ancestors, instructions, run, when, timeout_seconds, limits, output_name, output_schema,
+expect, for_each, parallel, retry: {max_attempts, backoff, delay_seconds, max_delay_seconds}, idempotent, on_failure,
+env, line, lines: {key: line}}, and `cache` and `approval` where the file has them. All other keys are always there,
+None where the file says nothing; `budget` {usd, tokens, turns, tool_calls, time_seconds} and `limits` of a step hold
+what the file has.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ SUFFIXES = (".yaml", ".yml")
 LIMIT = 1024 * 1024  # bytes of a workflow file and of a schema file
 # The modules whose text decides what a plan is: another version of one makes another plan.
 _COMPILER = (
+    "agent_rules",
     "condition",
     "dag",
     "reference_rules",

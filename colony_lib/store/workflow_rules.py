@@ -7,7 +7,7 @@ import re
 from colony_lib.base import jsontext, text
 from colony_lib.base.errors import USAGE, ColonyError, nearest
 from colony_lib.base.text import escape
-from colony_lib.store import dag, references, schema, yamltext
+from colony_lib.store import agent_rules, dag, references, schema, yamltext
 from colony_lib.store.reference_rules import ReferenceRules
 
 TYPE_CHECKING = False
@@ -168,6 +168,8 @@ class Rules:
             self._durations(step)
             self._environment(step)
             self._schema(step)
+        budget = part(self.body, "budget", dict)
+        self._duration(budget.get("time"), "the budget's time", (*self.prefix, "budget", "time"))
         self._input()
         ReferenceRules(self).check()
         return self.found
@@ -276,15 +278,20 @@ class Rules:
 
     def _durations(self, step: Step) -> None:
         retry = part(step.given, "retry", dict)
-        values = [("timeout", step.given.get("timeout")), *((key, retry.get(key)) for key in ("delay", "max_delay"))]
-        for key, value in values:
-            path = (*step.path, key) if key == "timeout" else (*step.path, "retry", key)
-            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-                continue
-            try:
-                text.duration(value)
-            except ColonyError as error:
-                self.add(f"the {key} of step '{escape(step.name)}': {error.what}", path, error.fix)
+        limits = part(step.given, "limits", dict)
+        named = f"of step '{escape(step.name)}'"
+        self._duration(step.given.get("timeout"), f"the timeout {named}", (*step.path, "timeout"))
+        self._duration(limits.get("time"), f"the limit on the time {named}", (*step.path, "limits", "time"))
+        for key in ("delay", "max_delay"):
+            self._duration(retry.get(key), f"the {key} {named}", (*step.path, "retry", key))
+
+    def _duration(self, value: Any, what: str, path: Path) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            return
+        try:
+            text.duration(value)
+        except ColonyError as error:
+            self.add(f"{what}: {error.what}", path, error.fix)
 
     def _environment(self, step: Step) -> None:
         from colony_lib.store import variables
@@ -356,7 +363,7 @@ class Rules:
             "input_schema": body.get("input"),
             "concurrency": body.get("concurrency", 1),
             "max_parallel": body.get("max_parallel", 16),
-            "budget": body.get("budget"),
+            "budget": self._limits(body.get("budget")),
             "steps": [self._planned(self.by_name[name], before[name]) for name in names],
             "error_handling": [self._planned(step, names) for step in self.handlers],
         }
@@ -373,6 +380,7 @@ class Rules:
             "run": given.get("run"),
             "when": given.get("when"),
             "timeout_seconds": text.duration(given["timeout"]) if given.get("timeout") is not None else None,
+            "limits": self._limits(given.get("limits")),
             "output_name": given.get("output"),
             "output_schema": self.schemas.get(step.name),
             "expect": given.get("expect"),
@@ -392,6 +400,11 @@ class Rules:
         }
         planned |= {key: given[key] for key in ("cache", "approval") if given.get(key) is not None}
         return planned
+
+    @staticmethod
+    def _limits(given: Record | None) -> Record | None:
+        """Limits as given, `time` as `time_seconds`."""
+        return None if given is None else agent_rules.seconds(given)
 
     @staticmethod
     def _env_text(value: Any) -> str:

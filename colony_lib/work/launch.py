@@ -9,7 +9,7 @@ import time
 from colony_lib.base import clock, files, locks
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import config, env, paths, runs, workflow
+from colony_lib.store import config, paths, runs, workflow
 from colony_lib.work.runner import Runner, exit_status, hold
 
 TYPE_CHECKING = False
@@ -109,19 +109,14 @@ def _check_environment(plan: dict[str, Any], agents: dict[str, Any], models: boo
     for agent in dict.fromkeys(step.get("agent") for step in plan["steps"]):
         if agent is not None:
             known[agent] = config.agent_env(agents[agent])[0]
-    if not models:
-        return
-    for step in plan["steps"]:
-        agent = step.get("agent")
-        if step.get("run") or agents[agent].get("runner") != "api":
-            continue
-        if not (env.get("ANTHROPIC_API_KEY") or known[agent].get("ANTHROPIC_API_KEY")):
-            raise ColonyError(
-                f"step '{step['name']}' is done by a model, and ANTHROPIC_API_KEY is not set",
-                where=f"{plan['file']}:{step['line']}",
-                fix="export it, or write it into the env_file of colony.yml; a run with --replay needs none",
-                code=USAGE,
-            )
+    for step in plan["steps"] if models else []:
+        if not step.get("run"):
+            from colony_lib.work import runners
+
+            wrong = runners.get(agents[step["agent"]]["runner"]).missing(known[step["agent"]])
+            if wrong is not None:
+                what, where = f"step '{step['name']}': {wrong.what}", f"{plan['file']}:{step['line']}"
+                raise ColonyError(what, where=where, fix=wrong.fix, code=wrong.code)
 
 
 def reopen(run_id: str) -> tuple[runs.Run, list[int]]:

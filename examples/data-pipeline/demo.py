@@ -35,6 +35,7 @@ SOURCES = (
     "demo.py",
     os.path.join(".colony", ".gitignore"),
     os.path.join(".colony", "workflows", "daily-etl.yaml"),
+    os.path.join(".colony", "workflows", "daily-etl-agents.yaml"),
 )
 DAYS = {
     "2013-02-07": "an ordinary day",

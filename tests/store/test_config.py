@@ -78,6 +78,7 @@ def test_what_is_not_said_has_its_default(root: Path) -> None:
         "name": root.name,
         "shared_state": {"backend": "files", "location": "in-repo", "branch": "colony/state"},
         "defaults": {},
+        "limits": {"usd_per_day": None, "tokens_per_day": None},
         "aliases": {},
         "env_file": None,
         "shared_paths": ["staging", "reports", "metrics", "logs"],
@@ -92,6 +93,20 @@ def test_what_is_not_said_has_its_default(root: Path) -> None:
                 "command": None,
                 "worktree_branch": None,
                 "startup_prompt": "",
+                "limits": {
+                    "turns": 50,
+                    "tool_calls": 200,
+                    "tokens": None,
+                    "usd": None,
+                    "time_seconds": None,
+                    "usd_per_day": None,
+                    "tokens_per_day": None,
+                },
+                "tools": None,
+                "scripts": [],
+                "permissions": {"allow": [], "deny": []},
+                "network": False,
+                "max_output_tokens": 16000,
                 "env": {},
                 "env_file": None,
                 "line": 2,
@@ -110,6 +125,146 @@ def test_defaults_fill_what_agents_leave_out(root: Path) -> None:
     a, b = settings["agents"]
     assert (a["model"], a["runner"], a["command"], a["env"]) == ("opus", "command", ["cat"], {"A": "1", "B": "3"})
     assert (b["model"], b["runner"], b["command"]) == ("m", "api", None)
+
+
+AGENT = """\
+limits: {usd_per_day: 20}
+defaults:
+  limits: {turns: 10, usd: 0.5}
+  scripts:
+    - {name: look, command: [ls, -l, 010], effect: read}
+    - {name: fetch_day, command: [false]}
+  permissions: {allow: ["bash(git status)"], deny: ["bash(rm *)"]}
+  max_output_tokens: 4000
+agents:
+  - id: a
+    limits: {time: 1h30m, turns: 20, tokens_per_day: 1000}
+    tools: [bash, files, fetch_day, look]
+    scripts:
+      - name: fetch_day
+        description: Fetch one day
+        command: [colony, fetch, --date, "{{ date }}", "--out={{date}}.json"]
+        input: {properties: {date: {type: string}}, required: [date]}
+        network: true
+        writes: [warehouse]
+        timeout: 90s
+    permissions: {deny: ["files(.env)", colony, "bash(rm *)"]}
+    network: true
+  - id: b
+"""
+
+
+def test_what_an_agent_may_use_is_filled_in_from_the_defaults(root: Path) -> None:
+    settings = loaded(root, AGENT)
+    a, b = settings["agents"]
+    assert settings["limits"] == {"usd_per_day": 20, "tokens_per_day": None}
+    assert a["limits"] == {
+        "turns": 20,
+        "tool_calls": 200,
+        "tokens": None,
+        "usd": 0.5,
+        "time_seconds": 5400.0,
+        "usd_per_day": None,
+        "tokens_per_day": 1000,
+    }
+    assert (a["tools"], a["network"], a["max_output_tokens"]) == (["bash", "files", "fetch_day", "look"], True, 4000)
+    look = {
+        "name": "look",
+        "description": "",
+        "command": ["ls", "-l", "010"],
+        "input": {"type": "object"},
+        "effect": "read",
+        "network": False,
+        "writes": [],
+        "timeout_seconds": 600.0,
+    }
+    fetch = {
+        "name": "fetch_day",
+        "description": "Fetch one day",
+        "command": ["colony", "fetch", "--date", "{{ date }}", "--out={{date}}.json"],
+        "input": {"type": "object", "properties": {"date": {"type": "string"}}, "required": ["date"]},
+        "effect": "write",
+        "network": True,
+        "writes": ["warehouse"],
+        "timeout_seconds": 90.0,
+    }
+    assert a["scripts"] == [look, fetch]
+    assert a["permissions"] == {
+        "allow": ["bash(git status)"],
+        "deny": [
+            "bash(rm *)",
+            "read_file(.env)",
+            "list_files(.env)",
+            "write_file(.env)",
+            "edit_file(.env)",
+            "colony",
+        ],
+    }
+    assert (b["tools"], b["network"], b["limits"]["turns"]) == (None, False, 10)
+    assert [script["command"] for script in b["scripts"]] == [["ls", "-l", "010"], ["false"]]
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        ("limits: {turns: 0}", "'agents[0].limits.turns' must be at least 1, not 0"),
+        ("limits: {turn: 5}", "unknown key 'turn' in 'agents[0].limits'"),
+        ("limits: {usd: 0}", "'agents[0].limits.usd' must be more than 0, not 0"),
+        ("limits: {usd: $5}", "'agents[0].limits.usd' must be a number, not '$5'"),
+        ("limits: {tokens: 1.5}", "'agents[0].limits.tokens' must be a whole number, not 1.5"),
+        ("limits: {time: 10 minutes}", "'agents[0].limits.time' must be a duration such as 30s, 10m or 1h30m"),
+        ("limits: {time: 9000d}", "'9000d' is not a duration at colony.yml:3; write it like 30s"),
+        ("tools: [bash, shell]", "unknown tool 'shell' at colony.yml:3; there is 'bash', 'files', 'colony'"),
+        ("tools: [bahs]", "unknown tool 'bahs' at colony.yml:3; did you mean 'bash'?"),
+        ("tools: [bash, bash]", "'agents[0].tools' has an item twice"),
+        (
+            "permissions: {allow: ['bash(']}",
+            "'bash(' is not the form of a permission at colony.yml:3; write a tool's name",
+        ),
+        ("permissions: {allow: ['bash()']}", "'bash()' is not the form of a permission"),
+        ("permissions: {allow: ['*']}", "'*' is not the form of a permission"),
+        ("permissions: {deny: ['fetch(x)']}", "the permission is for an unknown tool 'fetch' at colony.yml:3"),
+        ("permissions: {allow: ['Bash(x)']}", "unknown tool 'Bash' at colony.yml:3; did you mean 'bash'?"),
+        ("scripts: [{name: bash, command: [x]}]", "'bash' is a tool of Colony's own at colony.yml:3"),
+        ("scripts: [{name: a b, command: [x]}]", "'agents[0].scripts[0].name' must be letters, digits, '_' and '-'"),
+        (
+            "scripts: [{name: s, command: [x]}, {name: s, command: [y]}]",
+            "the script 's' is there twice (first in line 3)",
+        ),
+        ("scripts: [{name: s}]", "'agents[0].scripts[0]' has no 'command' at colony.yml:3; add 'command:'"),
+        ("scripts: [{name: s, command: x}]", "'agents[0].scripts[0].command' must be a list, not 'x'"),
+        ("scripts: [{name: s, command: ['{{a}}']}]", "the script 's' does not say which program it runs"),
+        (
+            "scripts: [{name: s, command: [x, '-{{dya}}'], input: {properties: {day: {}}}}]",
+            "the script 's' takes '{{dya}}', which its input does not declare at colony.yml:3; did you mean 'day'?",
+        ),
+        ("scripts: [{name: s, command: [x, '{{a}}']}]", "does not declare at colony.yml:3; add it to input.properties"),
+        ("scripts: [{name: s, command: [x], input: {type: array}}]", "the input of the script 's' is no object"),
+        ("scripts: [{name: s, command: [x], input: {type: objekt}}]", "the input of the script 's': not a JSON Schema"),
+        ("scripts: [{name: s, command: [x], input: {$ref: 'http://h/x'}}]", "refers to 'http://h/x', outside itself"),
+        ("scripts: [{name: s, command: [x], effect: reads}]", "must be 'read' or 'idempotent' or 'write', not 'reads'"),
+        ("scripts: [{name: s, command: [x], writes: [../up]}]", "the script 's' writes '../up', which is not a folder"),
+        (
+            "scripts: [{name: s, command: [x], writes: [/etc]}]",
+            "which is not a folder inside the colony at colony.yml:3",
+        ),
+        ("scripts: [{name: s, command: [x], timeout: 0}]", "must be a duration"),
+        ("max_output_tokens: 0", "'agents[0].max_output_tokens' must be at least 1, not 0"),
+        ("network: maybe", "'agents[0].network' must be true or false, not 'maybe'"),
+    ],
+)
+def test_what_an_agent_may_use_is_refused_with_line_and_remedy(root: Path, agent: str, expected: str) -> None:
+    found = refused(root, f"agents:\n  - id: a\n    {agent}\n")
+    assert len(found) == 1, found
+    assert expected in found[0] and ":3" in found[0]
+
+
+def test_the_tools_of_the_defaults_are_those_that_every_agent_has(root: Path) -> None:
+    own = "agents: [{id: a, scripts: [{name: s, command: [x]}], tools: [s]}]\n"
+    assert loaded(root, own)["agents"][0]["tools"] == ["s"]
+    assert refused(root, "defaults: {tools: [s]}\n" + own) == [
+        "unknown tool 's' at colony.yml:1; there is 'bash', 'files', 'colony'"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -324,7 +479,7 @@ def test_a_bad_line_of_it_is_named_and_its_value_never_shown(text: str, message:
         ("claude-opus-5-5", None, {}, None, "claude-opus-5-5", "agent", False),
         ("claude-opus-5-5", "x", {}, "claude-haiku-5-5", "claude-haiku-5-5", "COLONY_MODEL", False),
         (None, "claude-opus-5", {}, None, "claude-opus-5", "defaults", False),
-        (None, None, {}, None, models.DEFAULT, "built in", False),
+        (None, None, {}, None, "claude-sonnet-5-5", "built in", False),
         ("fast", None, {"fast": "claude-haiku-4-5"}, None, "claude-haiku-4-5", "agent", False),
         ("a", None, {"a": "b", "b": "c"}, None, "c", "agent", False),
         ("sonnet", None, {}, None, "claude-sonnet-5-5", "agent", False),

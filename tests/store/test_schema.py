@@ -27,7 +27,8 @@ def told(text: str, kind: str = "colony") -> list[str]:
         (
             "agents:\n  - id: a\n    zzz: x\n",
             "unknown key 'zzz' in 'agents[0]' at f.yml:3; known keys: "
-            "command, description, env, id, model, role, runner, startup_prompt, worktree_branch",
+            "command, description, env, id, limits, max_output_tokens, model, network, permissions, role, runner, scripts, "
+            "startup_prompt, tools, worktree_branch",
         ),
         ("agents:\n  - role: x\n", "'agents[0]' has no 'id' at f.yml:2; add 'id:'"),
         ("agents:\n  - id: 5\n", "'agents[0].id' must be a name of letters, digits, '.', '_' and '-'"),

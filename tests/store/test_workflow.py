@@ -138,6 +138,7 @@ def test_the_seeds_workflow_loads_as_it_stands(here: Colony) -> None:
         "run": None,
         "when": None,
         "timeout_seconds": 900.0,
+        "limits": None,
         "output_name": "transformed_data_path",
         "output_schema": None,
         "expect": None,
@@ -188,7 +189,7 @@ trigger: {cron: "@daily", timezone: Europe/Berlin, missed: latest, window: 36h}
 input: {type: object, properties: {day: {type: string}}}
 concurrency: 2
 max_parallel: 3
-budget: {usd: 1.5}
+budget: {usd: 1.5, tool_calls: 9, time: 2h}
 steps:
   - name: split
     run: true
@@ -200,6 +201,7 @@ steps:
     run: work {{item.key}} {{batch_id}} {{batch_count}} "{{input.day}}"
     when: "{{parts.count}} > 0"
     timeout: 1h30m
+    limits: {turns: 5, time: 90s}
     output_schema: schemas/rows.json
     expect: {files: ["out/{{item.key}}.json"]}
     retry: {max_attempts: 5, backoff: fixed, delay: 500ms, max_delay: 2}
@@ -218,10 +220,15 @@ steps:
         "missed": "latest",
         "window_seconds": 129600.0,
     }
-    assert (plan["concurrency"], plan["max_parallel"], plan["budget"]) == (2, 3, {"usd": 1.5})
+    assert (plan["concurrency"], plan["max_parallel"], plan["budget"]) == (
+        2,
+        3,
+        {"usd": 1.5, "tool_calls": 9, "time_seconds": 7200.0},
+    )
     assert plan["steps"][0]["run"] == "true"
     step = plan["steps"][1]
-    assert step["timeout_seconds"] == 5400.0
+    assert (step["timeout_seconds"], step["limits"]) == (5400.0, {"turns": 5, "time_seconds": 90.0})
+    assert plan["steps"][0]["limits"] is None
     assert step["retry"] == {"max_attempts": 5, "backoff": "fixed", "delay_seconds": 0.5, "max_delay_seconds": 2.0}
     assert step["output_schema"] == {"type": "object", "required": ["rows"]}
     assert step["env"] == {"PORT": "010", "DEBUG": "yes", "N": "5", "DAY": "{{date}}"}
@@ -439,9 +446,23 @@ def test_a_bad_step_is_told_with_its_line(here: Colony, step: str, expected: str
         ("trigger: {type: cron}\nsteps: [{name: a, run: x}]", "1: 'trigger.type' must be 'manual' or 'schedule'"),
         ('trigger: {cron: "* * * * *", timezone: Mars}\nsteps: [{name: a, run: x}]', "unknown time zone 'Mars'"),
         ("trigger: {window: 0}\nsteps: [{name: a, run: x}]", "must be a duration such as 30s, 10m or 1h30m"),
-        ("trigger: {window: 9000d}\nsteps: [{name: a, run: x}]", "the window of the trigger: '9000d' is not a duration"),
+        (
+            "trigger: {window: 9000d}\nsteps: [{name: a, run: x}]",
+            "the window of the trigger: '9000d' is not a duration",
+        ),
         ("trigger: {window: 367d}\nsteps: [{name: a, run: x}]", "1: the window of the trigger is longer than a year"),
         ("trigger: {missed: never}\nsteps: [{name: a, run: x}]", "'skip' or 'latest' or 'all'"),
+        ("budget: {time: 9000d}\nsteps: [{name: a, run: x}]", "1: the budget's time: '9000d' is not a duration"),
+        ("budget: {usd: 0}\nsteps: [{name: a, run: x}]", "1: 'budget.usd' must be more than 0"),
+        ("steps: [{name: a, run: x, limits: {time: 9000d}}]", "1: the limit on the time of step 'a': '9000d' is not"),
+        (
+            "steps: [{name: a, run: x, limits: {turn: 1}}]",
+            "1: unknown key 'turn' in 'steps[0].limits'; did you mean 'turns'",
+        ),
+        (
+            "steps: [{name: a, run: x}]\nerror_handling: [{step: b, run: x, limits: {turns: 0}}]",
+            "limits.turns' must be at",
+        ),
         ("concurrency: 0\nsteps: [{name: a, run: x}]", "1: 'concurrency' must be at least 1"),
         ("input: {type: objekt}\nsteps: [{name: a, run: x}]", "1: the input: not a JSON Schema"),
         (

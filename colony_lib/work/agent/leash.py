@@ -96,10 +96,11 @@ class Leash:
                     continue
                 data = os.read(fd, _BLOCK)
                 rests[fd] += data
-                *whole, rest = rests[fd].split(b"\n") if b"\n" in data or not data else [rests[fd]]
-                rests[fd] = bytearray(rest)
+                whole: list[bytearray] = []
                 if not data:
-                    whole, _ = [*whole, rests.pop(fd)], None
+                    whole = [rests.pop(fd)]
+                elif b"\n" in data:
+                    *whole, rests[fd] = rests[fd].split(b"\n")
                 name = "out" if fd == self._out else "err"
                 yield from ((name, line.decode("utf-8", "replace")) for line in whole if line.strip())
             yield "", ""
@@ -171,8 +172,8 @@ def _become(words: list[str], folder: str, environment: dict[str, str], streams:
         os.setpgid(0, 0)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
-        for number, fd in enumerate(streams):
-            os.dup2(fd, number)
+        for place, fd in enumerate(streams):
+            os.dup2(fd, place)
         os.chdir(folder)
         os.execve(words[0], words, environment)
     except OSError as error:
@@ -199,6 +200,7 @@ def _wait(pid: int, held: int) -> int:
             deadline = time.monotonic() + _GRACE
         elif deadline is not None and time.monotonic() >= deadline:
             os.kill(pid, signal.SIGKILL)
+            deadline = None
 
 
 def _end_rest(program: int) -> None:

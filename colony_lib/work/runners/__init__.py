@@ -1,6 +1,9 @@
 """How an agent does a step: one small module a runner, found by the name that colony.yml gives it.
 
-A runner's module has `perform(task, place) -> Ending`. It is called in a process of its own, which the attempt's
+A runner's module has `missing(known) -> ColonyError | None`, asked before a run is begun, with the agent's
+environment, what it
+needs and does not find; and `perform(place, context) -> Ending`. That is called in a process of its own, which the
+attempt's
 shell
 started (`colony-run-step --agent`), in the folder where the agent works; what it prints on standard error is the
 agent's

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.store import env, paths, prices, redact
 from colony_lib.work.agent import answer, limits, prompt
 from colony_lib.work.agent.conversation import Conversation
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _MAX_TOKENS = 16_000  # of one reply, unless the agent says otherwise
+
+
+def missing(known: dict[str, str]) -> ColonyError | None:
+    """What is wrong when there is no key, in the environment or in the agent's (`known`); else None."""
+    if env.get("ANTHROPIC_API_KEY") or known.get("ANTHROPIC_API_KEY"):
+        return None
+    fix = "export it, or write it into the env_file of colony.yml; a run with --replay needs none"
+    return ColonyError("a model does it, and ANTHROPIC_API_KEY is not set", fix=fix, code=USAGE)
 
 
 def perform(place: Place, context: Record) -> Ending:
@@ -115,6 +124,7 @@ def _tools(place: Place) -> Tools:
         bin=os.path.dirname(os.path.realpath(sys.argv[0])),
         tools=agent.get("tools"),
         scripts=agent.get("scripts") or [],
+        env_file=place.task["env_file"],
         permissions=agent.get("permissions") or {},
         network=bool(agent.get("network")),
         redact=redact.Redactor(env.secret_values()).text,

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from colony_lib.work.agent.place import Place
 
 
+def missing(known: dict[str, str]) -> ColonyError | None:
+    """Nothing is needed but the command itself, and only its shell knows whether that is there."""
+    return None
+
+
 def perform(place: Place, context: dict[str, Any]) -> Ending:
     """Run the agent's command in its folder, with our own streams."""
     import subprocess
