@@ -233,6 +233,11 @@ def tasks() -> str:
     return inside("state", "tasks.jsonl")
 
 
+def worktree(agent: str) -> str:
+    """The top of an agent's own git worktree."""
+    return inside("worktrees", check_name(agent, "agent"))
+
+
 def workflow_folder() -> str:
     return inside("workflows")
 

@@ -71,6 +71,8 @@ def bounds(
     colony = os.path.join(root, ".colony")
     locks = os.path.join(colony, "locks")
     stores = [os.path.join(colony, name) for name in _STORES]
+    if os.path.isdir(os.path.join(stores[0], ".git")):
+        del stores[0]  # a repository of its own, whose settings name programs that git runs (store/git.py)
     for path in (*stores, locks):
         if not os.path.isdir(path):
             files.make_dirs(path)

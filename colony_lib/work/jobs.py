@@ -77,7 +77,7 @@ class Jobs:
             "runner": given["runner"],
             # The agent's worktree is made by the agent's own process, when it has none yet.
             "folder": paths.root(),
-            "worktree": paths.inside("worktrees", job["agent"]) if given["agent"]["worktree_branch"] else None,
+            "worktree": paths.worktree(job["agent"]) if given["agent"]["worktree_branch"] else None,
         }
 
     def _step_environment(self, definition: Record, scope: references.Scope, known: Record) -> dict[str, str]:
@@ -110,7 +110,7 @@ class Jobs:
 
     def _folder(self, agent: str | None) -> str:
         if agent not in self._folders:
-            worktree = paths.inside("worktrees", agent) if agent else ""
+            worktree = paths.worktree(agent) if agent else ""
             self._folders[agent] = worktree if agent and os.path.isdir(worktree) else paths.root()
         return self._folders[agent]
 
