@@ -41,13 +41,12 @@ def main(argv: list[str]) -> int:
         parser.error("--foreground takes one agent")
     if not names:
         show.note("colony.yml has no agents yet")
-    for name in names:
-        _make_ready(known[name], settings)
-    from colony_lib.work import background
-
     if given.foreground:
+        from colony_lib.work import background
+
+        _make_ready(known[names[0]], settings)
         return background.foreground(names[0])
-    return max(map(_start, names), default=OK)
+    return max((_start(known[name], settings) for name in names), default=OK)
 
 
 def _make_ready(agent: Record, settings: Record) -> None:
@@ -59,11 +58,13 @@ def _make_ready(agent: Record, settings: Record) -> None:
             show.warn(warning, "start")
 
 
-def _start(name: str) -> int:
+def _start(agent: Record, settings: Record) -> int:
     from colony_lib.store import agents
     from colony_lib.work import background
 
+    name = agent["id"]
     try:
+        _make_ready(agent, settings)
         pid = background.start(name)
     except ColonyError as error:
         show.warn(str(error), "start")

@@ -209,6 +209,8 @@ class Repository:
             fix = "git may be too old: 2.30 or newer is needed"
         elif "No space left" in done.err:
             fix = "free some space; what was there before is unchanged"
+        elif ".lock': File exists" in done.err:
+            fix = "remove that file when no git is at work there"
         elif "dubious ownership" in done.err:
             fix = f"git config --global --add safe.directory '{self.cwd}'"
         return ColonyError(f"cannot {doing}: git says: {self.hide(done.said)}", fix=fix)
@@ -280,11 +282,14 @@ class Repository:
         lines = [f"{mode} {kind} {oid}\t".encode() + os.fsencode(name) + b"\0" for mode, kind, oid, name in entries]
         return self.ask("write into the repository", "mktree", "-z", "--missing", data=b"".join(lines))
 
-    def commit(self, tree: str, parents: Sequence[str], message: str) -> str:
+    def commit(self, tree: str, parents: Sequence[str], message: str, author: tuple[str, str] | None = None) -> str:
+        """The object id of a commit, of the author (name, address) where one is given, else whom git takes us for."""
         words = ["commit-tree", tree, *(word for parent in parents for word in ("-p", parent))]
-        done = self.run(*words, data=message.encode("utf-8"))
+        data = message.encode("utf-8", "replace")
+        named = _identity(author, "AUTHOR") if author else {}
+        done = self.run(*words, data=data, more=named)
         if done.code != 0:  # most often git does not know who we are
-            done = self.run(*words, data=message.encode("utf-8"), more=_nobody())
+            done = self.run(*words, data=data, more={**_nobody(), **named})
         if done.code != 0:
             raise self.failed("write into the repository", done)
         return done.text
@@ -301,10 +306,14 @@ def _nobody() -> dict[str, str]:
     """An identity for where git has none."""
     import socket
 
-    email = f"colony@{socket.gethostname() or 'localhost'}"
+    return _identity(("colony", f"colony@{socket.gethostname() or 'localhost'}"), "AUTHOR", "COMMITTER")
+
+
+def _identity(who: tuple[str, str], *roles: str) -> dict[str, str]:
+    """(name, address) as git's environment has it."""
     made: dict[str, str] = {}
-    for role in ("AUTHOR", "COMMITTER"):
-        made |= {f"GIT_{role}_NAME": "colony", f"GIT_{role}_EMAIL": email}
+    for role in roles:
+        made |= {f"GIT_{role}_NAME": who[0], f"GIT_{role}_EMAIL": who[1]}
     return made
 
 

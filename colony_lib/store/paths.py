@@ -242,6 +242,16 @@ def workflow_folder() -> str:
     return inside("workflows")
 
 
+def worktree_making(agent: str) -> str:
+    """Where git makes the worktree; its name is the worktree's in git."""
+    return inside("worktrees", ".making", check_name(agent, "agent"))
+
+
+def worktree_aside(name: str) -> str:
+    """Where something is put that was in a worktree's way."""
+    return inside("worktrees", ".aside", name)
+
+
 def shown(path: str) -> str:
     """The path as errors show it: from the working directory when it lies in it, else whole."""
     try:

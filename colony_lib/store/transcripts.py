@@ -1,21 +1,18 @@
-"""What an agent's step was asked, answered and did: a journal in the folder of each attempt, one record before each
-next thing.
+"""What an agent's step was asked, answered and did: a journal in each attempt's folder.
 
-An attempt whose predecessor was cut off goes on with its conversation: its first record, `begun`, names the attempt
-that
-it `continues`, and the conversation is what both journals say. Only the attempt itself writes its journal, and no
-record is ever changed. The kinds of records:
+Each record is on the disk before the next thing happens. An attempt whose predecessor was cut off goes on with its
+conversation: its first record, `begun`, names the attempt that it `continues`, and the conversation is what both
+journals say. Only the attempt itself writes its journal, and no record is ever changed. The kinds of records:
 
-`begun` {attempt, continues, runner, model, asked, system, tools, first, schema, form, limits}, `request` {request,
-messages, digest,
-reservation, max_tokens}, `response` {request, message_id, request_id, content, stop_reason, usage, cost_usd, price,
-reported}, `request_failed`
-{request, kind, status, error_type, error, wait_seconds, charged}, `tool_started` {tool_use_id, name, input_digest,
-effect, key},
-`tool_ended` {tool_use_id, is_error, content, exit_status, seconds, output_file, unknown}, `messages` {ids, text},
-`nudge` {kind, text},
-`session` {session_id}, `event` {role, message_id, content} (of a runner that keeps its conversations itself),
-`paused` {error, until},
+`begun` {attempt, continues, runner, model, asked, system, tools, first, schema, form, max_tokens, limits},
+`request` {request, messages, digest, max_tokens, reservation},
+`response` {request, message_id, request_id, model, content, stop_reason, usage, cost_usd, price, reported, turns},
+`request_failed` {request, kind, status, error_type, error, wait_seconds, charged: yes | no | unknown},
+`tool_started` {tool_use_id, name, input_digest, effect, key},
+`tool_ended` {tool_use_id, is_error, content, exit_status, seconds, output_file, unknown},
+`messages` {ids, text}, `nudge` {kind, text}, `session` {session_id},
+`event` {role, message_id, content} (of a runner that keeps its conversations itself),
+`paused` {error, until}, `stopped` {error, again}: the attempt ended and its conversation did not,
 `final` {status, output, error, again}.
 """
 
@@ -61,7 +58,8 @@ class Transcript:
 
 
 def read(folder: str) -> list[Record]:
-    """The records of the attempt in that folder; [] when it has none. An unreadable line that is not the last is
+    """The records of the attempt in that folder; [] when it has none. An unreadable line that is not the last
+    is
     passed over."""
     path = os.path.join(folder, NAME)
     if not os.path.lexists(path):
@@ -74,9 +72,11 @@ def of_unit(run_id: str, step: str, batch: int | None, attempts: int) -> list[li
     found: list[list[Record]] = []
     for number in range(1, attempts + 1):
         own = read(paths.attempt(run_id, step, batch, number))
-        if own and own[0].get("continues") and found:
+        if not own or own[0]["type"] != "begun":
+            continue  # it came to nothing: its first record could not be written
+        if own[0].get("continues") and found:
             found[-1] += own
-        elif own:
+        else:
             found.append(own)
     return found
 
@@ -87,7 +87,8 @@ def ending(records: Iterable[Record]) -> Record | None:
 
 
 def usage(records: Iterable[Record]) -> Record | None:
-    """What the replies among the records used: {model, input, output, cache_read, cache_write, requests, cost_usd,
+    """What the replies among the records used: {model, input, output, cache_read, cache_write, requests,
+    cost_usd,
     reported};
     `input` counts what was read from and written to the cache as well. None when there is no reply."""
     total: Record = {"model": None, "input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "requests": 0}

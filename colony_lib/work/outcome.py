@@ -74,7 +74,7 @@ def agent_fields(folder: str, code: int) -> Record:
     if used is not None:
         found = {"usage": used, "tokens": used["input"] + used["output"], "cost_usd": used["cost_usd"]}
     last = records[-1] if records else {"type": ""}
-    if code != 0 and last["type"] == "final":
+    if code != 0 and last["type"] in ("final", "stopped"):
         found |= {"error": last["error"], "again": last["again"]}
     elif code == _AGAIN and last["type"] == "paused":
         found |= {"status": "limited", "error": last["error"], "until": last["until"]}

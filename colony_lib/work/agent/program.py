@@ -1,6 +1,8 @@
-"""The process in which an agent does its step (`colony-run-step --agent`): prepares its place, lets its runner work,
+"""The process in which an agent does its step (`colony-run-step --agent`): prepares its place, lets its runner
+work,
 keeps
-what was made, and says how it ended by its exit status: 0, 1, or 75 when the model's API lets nobody through for
+what was made, and says how it ended by its exit status: 0, 1, or 75 when the model's API lets nobody through
+for
 now."""
 
 from __future__ import annotations
@@ -36,12 +38,22 @@ def main() -> NoReturn:
         try:
             ending = runners.get(task["runner"]).perform(place, context)
         except ColonyError as error:
-            ending = Ending("failed", error=str(error), again=error.code == FAILED)
-            place.transcript.add("final", status="failed", output=None, error=str(error), again=ending.again)
+            ending = _stopped(place, error)
         _keep_work(place, ending)
     code = _tell(place, ending)
     sys.stderr.flush()
     os._exit(code)  # taking the client's thousand modules apart one by one would take a quarter of a second
+
+
+def _stopped(place: Place, error: ColonyError) -> Ending:
+    """The end of an attempt that could not go on: a disk that is full, a key that is not set. Its conversation has not
+    come to an end, and the next attempt goes on with it."""
+    ending = Ending("failed", error=str(error), again=error.code == FAILED)
+    try:
+        place.transcript.add("stopped", error=ending.error, again=ending.again)
+    except ColonyError as other:
+        place.say(str(other), "error")  # it may be the very disk; then the log says why
+    return ending
 
 
 def _folder(task: Record) -> str:
@@ -60,7 +72,8 @@ def _folder(task: Record) -> str:
 
 
 def _keep_work(place: Place, ending: Ending) -> None:
-    """Commit what the step changed in the agent's worktree, on the agent's branch, whatever the step came to."""
+    """Commit what the step changed in the agent's worktree, on the agent's branch, whatever the step came
+    to."""
     task = place.task
     if place.folder == paths.root():
         return
@@ -68,7 +81,11 @@ def _keep_work(place: Place, ending: Ending) -> None:
 
     head = f"{task['step']}: {_summary(ending)}"
     trailers = {"Colony-Run": task["run"], "Colony-Step": task["step"], "Colony-Attempt": str(task["attempt"])}
-    commit = worktree.commit(task["agent"], place.folder, task["shared_paths"], head, trailers)
+    try:
+        commit = worktree.commit(task["agent"], place.folder, task["shared_paths"], head, trailers)
+    except ColonyError as error:  # the step is done and paid for; the next one commits what is there
+        place.say(f"the work is not committed yet: {error}", "warn")
+        return
     if commit:
         place.say(f"the work is commit {commit[:12]} on {task['agent']['worktree_branch']}")
 
@@ -76,6 +93,8 @@ def _keep_work(place: Place, ending: Ending) -> None:
 def _summary(ending: Ending) -> str:
     if ending.status != "completed":
         return f"{ending.status}: {(ending.error or '').splitlines()[0][:60] if ending.error else ''}".rstrip(": ")
+    if ending.output is None:
+        return "done"
     text = ending.output if isinstance(ending.output, str) else jsontext.dumps(ending.output)
     return " ".join(text.split())[:60] or "done"
 
