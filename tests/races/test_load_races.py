@@ -187,7 +187,7 @@ def test_an_interrupted_load_leaves_nothing_and_says_nothing_of_a_bug(
     deadline = time.monotonic() + 120
     while not (colony.root / "w.duckdb").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.2)  # into the middle of a query, which DuckDB ends with an error of its own
+    time.sleep(0.03)  # into the middle of a query, which DuckDB ends with an error of its own
     load.send_signal(number)
     out, err = load.communicate()
     assert (load.returncode, out, err) == (code, "", "")
