@@ -16,8 +16,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def folder(anchor: str, parts: Sequence[str], *, make: bool = False) -> int:
     """A descriptor of the folder `parts` below `anchor` (whose own path is trusted). With `make` folders that are
-    missing are made.
-    FileNotFoundError when it is not there; ColonyError when a part is a link or no folder."""
+    missing are made. FileNotFoundError when it is not there; ColonyError when a part is a link or no folder."""
     fd = os.open(anchor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:
@@ -47,8 +46,7 @@ def _next(fd: int, part: str, make: bool) -> int:
 
 def file(anchor: str, parts: Sequence[str]) -> int:
     """A read-only descriptor of the regular file `parts` below `anchor`. FileNotFoundError when it is not there;
-    ColonyError when it
-    is a link, a FIFO, a device or a folder, or lies behind a link."""
+    ColonyError when it is a link, a FIFO, a device or a folder, or lies behind a link."""
     holder = folder(anchor, parts[:-1])
     try:
         fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=holder)
@@ -65,9 +63,8 @@ def file(anchor: str, parts: Sequence[str]) -> int:
 
 
 def write(anchor: str, parts: Sequence[str], data: bytes) -> None:
-    """Put the file there whole (base.files), its folders made where they are missing. ColonyError when it is a link
-    or lies
-    behind one, or cannot be written."""
+    """Put the file there whole (base.files), its folders made where they are missing. ColonyError when it is a link or
+    lies behind one, or cannot be written."""
     from colony_lib.base import files
 
     holder = folder(anchor, parts[:-1], make=True)

@@ -58,9 +58,8 @@ class Transcript:
 
 
 def read(folder: str) -> list[Record]:
-    """The records of the attempt in that folder; [] when it has none. An unreadable line that is not the last
-    is
-    passed over."""
+    """The records of the attempt in that folder; [] when it has none. An unreadable line that is not the last is passed
+    over."""
     path = os.path.join(folder, NAME)
     if not os.path.lexists(path):
         return []
@@ -87,10 +86,8 @@ def ending(records: Iterable[Record]) -> Record | None:
 
 
 def usage(records: Iterable[Record]) -> Record | None:
-    """What the replies among the records used: {model, input, output, cache_read, cache_write, requests,
-    cost_usd,
-    reported};
-    `input` counts what was read from and written to the cache as well. None when there is no reply."""
+    """What the replies among the records used: {model, input, output, cache_read, cache_write, requests, cost_usd,
+    reported}; `input` counts what was read from and written to the cache as well. None when there is no reply."""
     total: Record = {"model": None, "input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "requests": 0}
     total |= {"cost_usd": 0.0, "reported": False}
     seen: set[str] = set()

@@ -92,8 +92,7 @@ def begin(
 
 
 def check(plan: dict[str, Any], given: Any, *, models: bool = True) -> tuple[Any, dict[str, Any]]:
-    """(the run's input, defaults filled in; the agents by id); ColonyError for a run that cannot be. `models`:
-    whether
+    """(the run's input, defaults filled in; the agents by id); ColonyError for a run that cannot be. `models`: whether
     agents will ask theirs (a replay does not)."""
     settings = config.load()
     workflow.check_against_config(plan, settings)

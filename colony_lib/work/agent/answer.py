@@ -23,10 +23,8 @@ _IGNORED = (
 
 
 def form(schema: Any) -> Record | None:
-    """The schema as `output_config.format` takes it, or None where the API could not hold a model to it; then the
-    model
-    is told the schema in words alone. What the API does not know (limits) is left out here and checked by
-    `problem`."""
+    """The schema as `output_config.format` takes it, or None where the API could not hold a model to it; then the model
+    is told the schema in words alone. What the API does not know (limits) is left out here and checked by `problem`."""
     found = _form(schema) if isinstance(schema, dict) else None
     return {"type": "json_schema", "schema": found} if found and found.get("type") == "object" else None
 
@@ -68,8 +66,7 @@ def _form(schema: Any) -> Record | None:
 
 def value(text: str, *, wants_json: bool) -> Any:
     """The output that the model's words are: JSON where they are JSON (alone, or as the one fenced block), else the
-    text.
-    ColonyError when JSON is wanted and this is none, or there are no words."""
+    text. ColonyError when JSON is wanted and this is none, or there are no words."""
     stripped = text.strip()
     if not stripped:
         raise ColonyError("the answer is empty")

@@ -1,8 +1,7 @@
 """A request from its reservation to its reply: reserved in the ledger, journalled, sent, waited for, settled.
 
 The order is the promise: what a request may cost is reserved and the request journalled before it is sent, and its
-reply
-journalled before anything follows from it. Killed in between, a request is sent again, and the lost one counts as
+reply journalled before anything follows from it. Killed in between, a request is sent again, and the lost one counts as
 paid.
 """
 
@@ -68,9 +67,8 @@ class Asking:
     # -- what earlier processes left
 
     def settle_left(self, records: list[Record]) -> None:
-        """Settle the requests that processes before this one sent and did not settle: paid by their reply where
-        there is one, and in full
-        where nobody knows. A request that is settled already stays as it is."""
+        """Settle the requests that processes before this one sent and did not settle: paid by their reply where there
+        is one, and in full where nobody knows. A request that is settled already stays as it is."""
         open_: Record | None = None
         for record in records:
             if record["type"] == "request":

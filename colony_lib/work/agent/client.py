@@ -1,7 +1,6 @@
 """One request to the Messages API by the `anthropic` package: the whole reply, or what kind of trouble it was.
 
-The package's own retries are off: they would wait for as long as a server says (up to weeks), and each attempt is to
-be
+The package's own retries are off: they would wait for as long as a server says (up to weeks), and each attempt is to be
 recorded and paid for by itself.
 """
 
@@ -30,9 +29,8 @@ class Trouble(Exception):
     """A request without a usable reply.
 
     `kind`: 'wait' (the API is busy or limits the rate: waiting helps, however long), 'again' (it may work the next
-    time), 'stop' (it
-    will not). `wait`: the seconds that the API asks for, or None. `charged`: 'no', or 'unknown' when it may have
-    worked.
+    time), 'stop' (it will not). `wait`: the seconds that the API asks for, or None. `charged`: 'no', or 'unknown' when
+    it may have worked.
     """
 
     def __init__(
@@ -96,8 +94,7 @@ class Client:
 
     def ask(self, request: Record, heard: Callable[[str, str], None], deadline: float | None) -> Reply:
         """Send it and stream the reply, whose parts are told as they come: heard('text' | 'thinking' | 'end', what).
-        Trouble when there
-        is no whole reply, also when it is still coming at the deadline (monotonic seconds)."""
+        Trouble when there is no whole reply, also when it is still coming at the deadline (monotonic seconds)."""
         client = self._client()
         import anthropic
 

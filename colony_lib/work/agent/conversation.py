@@ -1,8 +1,7 @@
 """What a transcript adds up to: the messages to send next, and what is still to be done before that.
 
 The fold is a pure function of the records: it makes the same messages, byte for byte, in every process that goes on
-with
-the conversation. Replies that bind their thinking to the exact history stay valid, and the prompt cache holds.
+with the conversation. Replies that bind their thinking to the exact history stay valid, and the prompt cache holds.
 """
 
 from __future__ import annotations

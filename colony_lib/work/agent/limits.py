@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 
 def of(task: Record) -> list[Record]:
-    """The limits [{scope, key, most}] on requests, tokens and dollars: of the step over all its attempts, of the
-    run, and of the
-    agent and the colony for the day."""
+    """The limits [{scope, key, most}] on requests, tokens and dollars: of the step over all its attempts, of the run,
+    and of the agent and the colony for the day."""
     agent, budget, day = task["limits"], task["budget"] or {}, task["day_limits"]
     found = [("step", key, agent.get(key)) for key in ("turns", "tokens", "usd")]
     found += [("run", key, budget.get(key)) for key in ("turns", "tokens", "usd")]

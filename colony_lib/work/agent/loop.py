@@ -1,7 +1,6 @@
 """The loop between a model and its tools, until the step has its output or cannot have it.
 
-What to do next is always read off the conversation, which is the fold of the transcript: a process that goes on with
-a
+What to do next is always read off the conversation, which is the fold of the transcript: a process that goes on with a
 conversation that another one began does exactly what that one would have done.
 """
 

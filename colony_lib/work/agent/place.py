@@ -22,10 +22,8 @@ _MARGIN = 2.0  # seconds before the step's timeout in which we end by ourselves,
 
 class Ending:
     """What an attempt came to: `status` 'completed' (with its `output`), 'failed' (with the `error`; `again`: may
-    another attempt
-    do better?) or 'limited' (the API lets nobody through before `until`; the next attempt goes on from here). `code`
-    is the exit
-    status of a program that has told its output and its error itself."""
+    another attempt do better?) or 'limited' (the API lets nobody through before `until`; the next attempt goes on from
+    here). `code` is the exit status of a program that has told its output and its error itself."""
 
     __slots__ = ("again", "code", "error", "output", "status", "until")
 

@@ -1,8 +1,5 @@
-"""The process in which an agent does its step (`colony-run-step --agent`): prepares its place, lets its runner
-work,
-keeps
-what was made, and says how it ended by its exit status: 0, 1, or 75 when the model's API lets nobody through
-for
+"""The process in which an agent does its step (`colony-run-step --agent`): prepares its place, lets its runner work,
+keeps what was made, and says how it ended by its exit status: 0, 1, or 75 when the model's API lets nobody through for
 now."""
 
 from __future__ import annotations

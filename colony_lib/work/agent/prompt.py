@@ -1,7 +1,6 @@
 """What a model is told: who it is and by which rules it works, and then the step.
 
-The system text is the same for every step of an agent and holds nothing that changes from run to run, so that the
-API's
+The system text is the same for every step of an agent and holds nothing that changes from run to run, so that the API's
 prompt cache can hold it. Everything about the step is in the first message. Data that comes from outside is never put
 into either: it reaches the model as the result of a tool, and the rules say what that means.
 """

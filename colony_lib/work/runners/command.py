@@ -1,10 +1,8 @@
 """The runner 'command': a program of the user's own does the agent's steps.
 
 It finds on standard input what every command finds, with `agent` {id, role, startup_prompt}, `instructions` and
-`output_schema`
-besides, and gives its output as every command does: in the file $COLONY_OUTPUT, else on standard output. Exit 0 is
-success, 75
-asks to be tried again.
+`output_schema` besides, and gives its output as every command does: in the file $COLONY_OUTPUT, else on standard
+output. Exit 0 is success, 75 asks to be tried again.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What a model may do in a step: its tools by name, what each may have for effects, and each call with all checks on
 its way.
 
-A tool is a module: bash, files, colony, and scripts for what colony.yml declares. Nothing that a model gets wrong is
-an exception:
-it gets a sentence that lets it do better.
+A tool is a module: bash, files, colony, and scripts for what colony.yml declares. Nothing that a model gets wrong is an
+exception: it gets a sentence that lets it do better.
 """
 
 from __future__ import annotations
@@ -52,9 +51,8 @@ class Tools:
         return files.definition(name) if name in files.NAMES else scripts.definition(self._scripts[name])
 
     def effect(self, name: str, given: Any) -> str:
-        """'read', 'idempotent' or 'write': whether the call can be made again when nobody knows whether it was made.
-        A call that
-        only gives an error has no effects."""
+        """'read', 'idempotent' or 'write': whether the call can be made again when nobody knows whether it was made. A
+        call that only gives an error has no effects."""
         if name not in self._names or not isinstance(given, dict):
             return "read"
         if name == bash.NAME:
@@ -68,8 +66,8 @@ class Tools:
         asked: Callable[[], bool],
     ) -> Outcome:  # fmt: skip
         """Make the call. `key`: the same for the same call in every process, $COLONY_TOOL_KEY for what it starts;
-        `deadline` in
-        monotonic seconds; `started` hears of the process group that it starts; it is ended when `asked` says so."""
+        `deadline` in monotonic seconds; `started` hears of the process group that it starts; it is ended when `asked`
+        says so."""
         began = time.monotonic()
         wrong = self._problem(name, given)
         if wrong is not None:

@@ -1,10 +1,8 @@
 """The tool `colony`: Colony's own commands, by their words and without a shell.
 
-They are the project's own code and so not confined as a model's commands are; what they may be asked is. Nothing
-that names
-another pipeline file, another root or an endless look is passed on: a pipeline that a model has written could send
-the
-secrets, which the data tools have, to an address of its choice.
+They are the project's own code and so not confined as a model's commands are; what they may be asked is. Nothing that
+names another pipeline file, another root or an endless look is passed on: a pipeline that a model has written could
+send the secrets, which the data tools have, to an address of its choice.
 """
 
 from __future__ import annotations

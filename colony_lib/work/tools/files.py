@@ -1,9 +1,7 @@
 """The file tools: read, list, write and edit, in the agent's folder and the shared ones.
 
-Paths are walked one name after the other, and no link is followed but those by which a worktree shares its
-folders:
-what another
-process puts in the way meanwhile cannot lead outside.
+Paths are walked one name after the other, and no link is followed but those by which a worktree shares its folders:
+what another process puts in the way meanwhile cannot lead outside.
 """
 
 from __future__ import annotations

@@ -1,14 +1,10 @@
 """What an agent may do with its tools: the patterns of `permissions:` in colony.yml.
 
 A pattern is a tool's name, or `name(glob)`, matched against what the tool is asked to do: the command of bash, the
-words of
-colony, the path of a file tool, a script's input as compact JSON. `deny` wins. Where `allow` names anything, only
-what
-it names is allowed. A glob on a shell command holds for one plain command only, which is then run without a shell,
-so that
-nothing can be appended to it; what `deny` says of bash is a reminder to the model and no barrier, for a shell has
-many ways
-to say the same. The barrier is confinement (work/confine.py).
+words of colony, the path of a file tool, a script's input as compact JSON. `deny` wins. Where `allow` names anything,
+only what it names is allowed. A glob on a shell command holds for one plain command only, which is then run without a
+shell, so that nothing can be appended to it; what `deny` says of bash is a reminder to the model and no barrier, for a
+shell has many ways to say the same. The barrier is confinement (work/confine.py).
 """
 
 from __future__ import annotations

@@ -33,9 +33,8 @@ class Unfit(Exception):
 
 
 def line(script: Record, given: Record) -> list[str]:
-    """The script's words with the input's values in them. A word that is a value alone is left out where there is
-    none, and may
-    not begin with '-': the options of a command are its author's to choose. Unfit when a value does not fit."""
+    """The script's words with the input's values in them. A word that is a value alone is left out where there is none,
+    and may not begin with '-': the options of a command are its author's to choose. Unfit when a value does not fit."""
     found = []
     for word in script["command"]:
         whole = _VALUE.fullmatch(word)

@@ -25,13 +25,10 @@ _LONGEST = 600.0  # … and the longest that it can ask for
 
 class Setting:
     """All that the tools of one step need: the colony's `root` and the `folder` in which the agent works (the root
-    where it has no
-    worktree), the folders they share, a `scratch` folder outside the colony, the folder for `outputs` too long for
-    the model, the
-    `environment` of their processes besides a small base, `bin` (where Colony's commands are), what colony.yml says
-    of the agent's
-    `tools`, `scripts`, `permissions` and `network`, its `env_file`, and what takes secrets out of a text
-    (`redact`)."""
+    where it has no worktree), the folders they share, a `scratch` folder outside the colony, the folder for `outputs`
+    too long for the model, the `environment` of their processes besides a small base, `bin` (where Colony's commands
+    are), what colony.yml says of the agent's `tools`, `scripts`, `permissions` and `network`, its `env_file`, and what
+    takes secrets out of a text (`redact`)."""
 
     def __init__(
         self, *, root: str, folder: str, shared: list[str], scratch: str, outputs: str, environment: dict[str, str],
@@ -54,9 +51,8 @@ class Setting:
 
 
 class Outcome:
-    """What a call gave: `content` for the model, whether it is an error, the exit status of its process, the file
-    that holds what
-    was too long for the model, and how long it took in seconds."""
+    """What a call gave: `content` for the model, whether it is an error, the exit status of its process, the file that
+    holds what was too long for the model, and how long it took in seconds."""
 
     __slots__ = ("content", "exit_status", "is_error", "output_file", "seconds")
 
@@ -71,8 +67,7 @@ class Outcome:
 
 
 class Call:
-    """One call of a tool, as the loop asks for it: its key, the time by which it must be over (monotonic), and the
-    two
+    """One call of a tool, as the loop asks for it: its key, the time by which it must be over (monotonic), and the two
     ways in which it tells and hears."""
 
     __slots__ = ("asked", "deadline", "key", "started")
