@@ -79,7 +79,7 @@ def test_a_second_time_everything_is_done_again_and_the_warehouse_stays_as_it_wa
     before = counts(after.root)
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done
-    assert "  ✓ load-data" in done.stdout and "0 rows new, 0 changed, in 6 tables" in done.stdout
+    assert "  ✓ load-data" in done.stdout and "0 rows new, 0 changed, in 7 tables" in done.stdout
     assert counts(after.root) == before
     assert len(after.lines("workflow", "history", "daily-etl", "--json")) == 4
 

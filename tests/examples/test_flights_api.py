@@ -198,13 +198,18 @@ def test_the_program_prints_its_address_limits_requests_and_ends_with_its_parent
             process.stdin.close()
 
 
-def test_reference_files_are_written_as_three_systems_would_and_alike_each_time(tmp_path: Path) -> None:
+def test_reference_files_are_written_as_other_systems_would_and_alike_each_time(tmp_path: Path) -> None:
     import gzip
 
     first = {Path(path).name: Path(path).read_bytes() for path in prepare_data.write(str(tmp_path))}
     again = {Path(path).name: Path(path).read_bytes() for path in prepare_data.write(str(tmp_path))}
     assert first == again
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["airlines.json", "airports.csv", "planes.csv.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "airlines.json",
+        "airports.csv",
+        "planes.csv.gz",
+        "remarks.json",
+    ]
     assert {r["carrier"] for r in json.loads(first["airlines.json"])} == {
         r["carrier"] for r in nyc2013.table("airlines")
     }

@@ -58,7 +58,7 @@ def test_logs_of_agents_by_level_and_by_pattern(after: Colony) -> None:
 
 
 def test_metrics_are_recorded_and_shown(after: Colony) -> None:
-    assert "5793" in run(after, "colony metrics show pipeline_records_processed")
+    assert "5799" in run(after, "colony metrics show pipeline_records_processed")
     for line in (
         "pipeline_records_processed 10543",
         "pipeline_duration_seconds 1834",
