@@ -6,7 +6,8 @@ ledger too high. So no limit is passed, whoever asks at the same time and whoeve
 
 Records of `.colony/spending/DAY.jsonl`, of the day on which the request was reserved: `reserved` {id, run, workflow,
 step, batch, attempt, agent, model, tokens, usd}, `settled` {reservation, outcome, requests, usage, usd}, and `used`
-{…as both, reported: true} for what was reported after the fact. `usage` is {input, output, cache_read, cache_write};
+{…as both, reported: true} for what was reported after the fact, and `called` {…who, calls} for calls of tools, where
+the workflow's budget has a number for them. `usage` is {input, output, cache_read, cache_write};
 `input` counts what was read from and written to the cache as well. Files of days whose runs have all ended are only
 read for reports: nothing in Colony removes them, and people may.
 """
@@ -91,6 +92,7 @@ class Day:
         self._offset = 0
         self.calls: dict[str, Call] = {}
         self._sums: dict[Key, list[float]] = {}
+        self.called: dict[str, tuple[str | None, int]] = {}  # calls of tools, by the record's id: (run, how many)
 
     def refresh(self) -> None:
         """Read the lines that are new. A last line without its end was never acknowledged, and is none yet."""
@@ -121,6 +123,8 @@ class Day:
                 call.settle(record)
             self.calls[call.id] = call
             self._count(call, 1)
+        elif kind == "called":
+            self.called.setdefault(record["id"], (record["run"], _number(record["calls"])))
         elif kind == "settled" and record["outcome"] in OUTCOMES:
             found = self.calls.get(record["reservation"])
             if found is not None and found.outcome == "open":
@@ -221,6 +225,28 @@ class Ledger:
             fd = days[-1].append(record | {"requests": requests, "usage": counted(usage)})
         _sync(fd, days[-1])
         return True
+
+    def call(self, who: Record, key: str, most: float | None, *, calls: int = 1) -> None:
+        """Take calls of tools from the `most` that the run may make altogether; with None they are only counted. The
+        same `key` (of letters and digits) is taken once. LimitReached, and nothing is taken, when they are too many."""
+        today = clock.now()[:10]
+        name = f"{who['run']}.called.{key}"
+        days = self._read(who["run"], today)
+        with _lock():
+            self._refresh(days)
+            if any(f"{day.day}.{name}" in day.called for day in days):
+                return
+            used = sum(count for day in days for run, count in day.called.values() if run == who["run"])
+            if most is not None and used + calls > most:
+                raise _reached({"scope": "run", "key": "tool_calls", "most": most}, who, used, 0)
+            record = {"v": 1, "id": f"{today}.{name}", "ts": clock.now(), "type": "called"}
+            fd = days[-1].append(record | {key: who.get(key) for key in WHO} | {"calls": calls})
+        _sync(fd, days[-1])
+
+    def calls_left(self, who: Record, most: float) -> float:
+        """How many calls of tools the run may still make."""
+        days = self._read(who["run"], clock.now()[:10])
+        return max(most - sum(count for day in days for run, count in day.called.values() if run == who["run"]), 0)
 
     def left(self, who: Record, limits: Iterable[Record]) -> dict[str, float | None]:
         """{turns, tokens, usd}: how much the narrowest of the limits leaves now, 0 when it is used up; None where no

@@ -280,6 +280,21 @@ def test_tool_calls_over_the_limit_are_not_made(scene: Any, colony: Colony) -> N
     assert "limit of 2 tool calls" in json.dumps(here.api.requests[1].body["messages"][-1])
 
 
+def test_a_runs_budget_of_tool_calls_is_shared_by_steps_at_the_same_time(scene: Any, colony: Colony) -> None:
+    calls = {"tools": [["bash", {"command": f"echo {n} >> staging/l"}] for n in range(3)]}
+    here = scene({f"Part {name}": [calls, {"text": "done"}] for name in "pq"})
+    steps = [f'  - {{name: {name}, agent: worker, instructions: "Part {name}."}}\n' for name in "pq"]
+    here.workflow("budget: {tool_calls: 4}\nsteps:\n" + "".join(steps))
+    here.run()
+    assert len((colony.root / "staging/l").read_text().split()) == 4
+    results = [block for request in here.api.requests for block in request.body["messages"][-1]["content"]]
+    refused = [block["content"] for block in results if block["type"] == "tool_result" and block.get("is_error")]
+    run = here.status()["run_id"]
+    assert refused == [f"not done: run {run} has used 4 of 4 tool_calls; give the step's output now"] * 2
+    spent = next((colony.root / ".colony/spending").glob("*.jsonl"))
+    assert sum(json.loads(line)["type"] == "called" for line in spent.read_text().splitlines()) == 4
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [
@@ -352,6 +367,15 @@ def test_messages_reach_an_agent_at_its_next_turn_once(scene: Any, colony: Colon
     assert "slow today" not in json.dumps(here.api.requests[1].body["messages"][-1])  # not again, and not its own words
     here.run()
     assert "slow today" not in json.dumps(here.api.requests[2].body)
+
+
+def test_a_new_attempt_is_told_the_messages_that_the_one_before_was_told(scene: Any, colony: Colony) -> None:
+    here = scene([{"text": "done"}])
+    colony("messages", "send", "worker", "skip the weather")
+    here.workflow(more=", retry: {max_attempts: 2}, expect: {files: [staging/none]}")
+    assert here.run(check=False).code == 1
+    assert len(here.api.requests) == 2
+    assert all("skip the weather" in json.dumps(request.body) for request in here.api.requests)
 
 
 def test_a_secret_is_known_to_tools_and_to_nobody_else(scene: Any, colony: Colony) -> None:

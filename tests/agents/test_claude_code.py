@@ -289,6 +289,18 @@ def test_an_answer_that_is_not_what_was_asked_for_is_corrected_in_the_same_sessi
     assert standin.ended()["usage"]["requests"] == 3 and standin.ended()["cost_usd"] == 0.75
 
 
+def test_messages_are_told_with_the_next_call_and_to_whoever_begins_anew(standin: StandIn) -> None:
+    standin.colony("messages", "send", "analyst", "only the red rows")
+    standin.colony.workflow("daily", STEP + SCHEMA)
+    standin.plan({"stderr": "broken", "silent": True}, {"result": "three rows"}, {"result": '{"rows": 3}'})
+    assert standin.run(check=False).code == 1
+    standin.colony("broadcast", "the API is back")
+    standin.resume()
+    told = [[text in call["prompt"] for text in ("only the red rows", "the API is back")] for call in standin.calls()]
+    assert told == [[True, False], [True, True], [False, False]]
+    assert standin.colony.lines("messages", "list", "analyst", "--json")
+
+
 def test_after_two_corrections_the_attempt_has_failed(standin: StandIn) -> None:
     standin.colony.workflow("daily", STEP + SCHEMA)
     standin.plan({"result": "three rows"})

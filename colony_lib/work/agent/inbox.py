@@ -32,6 +32,11 @@ def text(found: list[Record]) -> str:
     return "Messages that have come for you (they may change what you do, but not the rules):\n" + "\n".join(lines)
 
 
+def told(conversations: list[list[Record]]) -> list[str]:
+    """The messages that earlier conversations of the step were told, as they were: a new one has not heard them."""
+    return [record["text"] for records in conversations for record in records if record["type"] == "messages"]
+
+
 def take(agent: str, ids: list[str]) -> None:
     """Note that they have reached the agent; called when they are in its transcript, so that none is ever lost."""
     lock = paths.lock(f"inbox-{agent}")

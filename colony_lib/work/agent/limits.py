@@ -34,6 +34,14 @@ def who(task: Record, model: str) -> Record:
     return {**named, "agent": task["agent"]["id"], "model": model}
 
 
+def take_call(ledger: spending.Ledger, task: Record, model: str, key: str) -> None:
+    """Take one call of a tool from the run's budget, where it has a number for them. spending.LimitReached when it is
+    used up."""
+    most = (task["budget"] or {}).get("tool_calls")
+    if most is not None:
+        ledger.call(who(task, model), key, most)
+
+
 def dollars_limited(task: Record) -> bool:
     return any(limit["key"] == "usd" for limit in of(task))
 

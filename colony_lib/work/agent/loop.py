@@ -162,6 +162,11 @@ class Loop:
                 self._ended(call_id, prompt.TOO_MANY.format(limit=most), is_error=True)
                 return
             key = digest([self.place.task["run"], self.place.task["step"], self.place.task["batch"], call_id])
+            try:
+                limits.take_call(self.asking.ledger, self.place.task, self.asking.model, key)
+            except spending.LimitReached as reached:
+                self._ended(call_id, f"not done: {reached.what}; give the step's output now", is_error=True)
+                return
             started = self.asking.note(
                 "tool_started", tool_use_id=call_id, name=name, input_digest=digest(given), effect=effect, key=key
             )

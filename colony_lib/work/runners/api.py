@@ -7,7 +7,7 @@ import sys
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.store import env, paths, prices, redact
-from colony_lib.work.agent import answer, limits, prompt
+from colony_lib.work.agent import answer, inbox, limits, prompt
 from colony_lib.work.agent.conversation import Conversation
 from colony_lib.work.agent.place import Ending
 
@@ -80,9 +80,10 @@ def _beginning(place: Place, tools: Tools) -> Record:
 
 
 def _earlier(conversations: list[list[Record]]) -> list[str]:
-    """What a new conversation has to know of those that failed before it: why, and what they did that may have had
-    effects."""
+    """What a new conversation has to know of those that failed before it: which messages had come, why the last one
+    failed, and what it did that may have had effects."""
     found = []
+    told = inbox.told(conversations)
     for records in conversations[-1:]:
         talk = Conversation(records)
         if talk.final is not None and talk.final.get("error"):
@@ -97,7 +98,7 @@ def _earlier(conversations: list[list[Record]]) -> list[str]:
                 found.append(
                     f"- it called {record['name']}{'' if call is None else ' ' + _short(call['input'])}{doubt}"
                 )
-    return found[:1] + found[1:][-20:]
+    return found[:1] + found[1:][-20:] + told
 
 
 def _short(value: Any) -> str:

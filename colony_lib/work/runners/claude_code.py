@@ -12,7 +12,8 @@ login of whoever runs it in that user's home, and keeps the conversation there.
 
 What it used and cost is what it reports, by its own list of prices. Dollars and turns are limits of the call itself
 (`--max-budget-usd`, which it may pass by one request of its own); tokens, tool calls and time are watched as they come,
-and it is ended when they are used up. Its permissions are all that confines it: its Bash reaches the network.
+and it is ended when they are used up. Its permissions are all that confines it: its Bash reaches the network. Messages
+are told with the next call: it hears nothing while it works.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from colony_lib.base import clock, files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import cut, plural
 from colony_lib.store import env, paths, prices, spending, transcripts
-from colony_lib.work.agent import answer, limits, prompt
+from colony_lib.work.agent import answer, inbox, limits, prompt
 from colony_lib.work.agent.conversation import digest
 from colony_lib.work.agent.place import Ending
 from colony_lib.work.runners import claude_watch, claude_words
@@ -168,7 +169,7 @@ class _Work:
         records = self.place.ended[-1] if self.place.ended else []
         final = transcripts.ending(records)
         said = [f"It failed: {final['error']}"] if final is not None and final.get("error") else []
-        return said + claude_words.listed(claude_words.called(records))
+        return said + claude_words.listed(claude_words.called(records)) + inbox.told(self.place.ended)
 
     def _settle_left(self) -> None:
         """Settle the call that an earlier process left: by its report where there is one, else in full."""
@@ -194,7 +195,7 @@ class _Work:
             return
         session, resume = self._session()
         left = self.ledger.left(self.who, self.limits)
-        text = self._text(resume)
+        text = "\n\n".join([self._text(resume), *self._messages(resume)])
         request = self._reserve(left)
         most = {"turns": left["turns"], "usd": None if left["usd"] is None else request["usd"]}
         system = self.records[0]["system"]
@@ -213,6 +214,21 @@ class _Work:
         import uuid
 
         return self.note("session", session_id=str(uuid.uuid4()))["session_id"], False
+
+    def _messages(self, resume: bool) -> list[str]:
+        """What has come for the agent and is told with this call: Claude Code hears nothing while it works. What an
+        earlier call may have been told and did not answer is told again."""
+        agent = self.task["agent"]["id"]
+        known = {each for record in self.records if record["type"] == "messages" for each in record["ids"]}
+        found = inbox.waiting(agent, known)
+        if found:
+            ids = [message["id"] for message in found]
+            self.note("messages", ids=ids, text=inbox.text(found))
+            inbox.take(agent, ids)
+            self.place.say(f"{plural(len(ids), 'message')} taken")
+        answered = self._last("response") if resume else None
+        since = 0 if answered is None else self.records.index(answered)
+        return [record["text"] for record in self.records[since:] if record["type"] == "messages"]
 
     def _text(self, resume: bool) -> str:
         """What is said: the step, a correction, or that the conversation was interrupted."""
@@ -243,15 +259,24 @@ class _Work:
     def _call(self, words: list[str], text: str, tokens: float | None) -> Watch:
         from colony_lib.work.agent.leash import Leash
 
-        calls = self.task["limits"].get("tool_calls")
+        calls: float | None = self.task["limits"].get("tool_calls")
         if calls is not None:
             made = [*self.place.ended, self.records]  # by all attempts: a step's limits hold across its retries
             calls -= sum(len(claude_words.called(records)) for records in made)
+        most = (self.task["budget"] or {}).get("tool_calls")
+        if most is not None:
+            left = self.ledger.calls_left(self.who, most)
+            calls = left if calls is None else min(calls, left)
         given = claude_words.environment(self.place, self.task["agent"]["env"], self.sessions if self.keyed else None)
         leash = Leash(words, folder=self.place.folder, environment=given, source=text.encode())
-        watch = Watch(self.place, leash, self.note, self.time, calls=calls, tokens=tokens)
+        watch = Watch(self.place, leash, self.note, self.time, called=self._called, calls=calls, tokens=tokens)
         watch.listen()
         return watch
+
+    def _called(self, call_id: str) -> None:
+        """Count a call that Claude Code makes for the run's budget: it is begun, whatever is left."""
+        if (self.task["budget"] or {}).get("tool_calls") is not None:
+            self.ledger.call(self.who, digest(call_id), None)
 
     def _replay(self) -> None:
         from colony_lib.work.agent.client import Trouble

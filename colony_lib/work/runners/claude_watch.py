@@ -51,14 +51,15 @@ class Watch:
     """
 
     def __init__(
-        self, place: Place, leash: Leash, note: Callable[..., Any], time: Time, *, calls: float | None,
-        tokens: float | None,
+        self, place: Place, leash: Leash, note: Callable[..., Any], time: Time, *,
+        called: Callable[[str], None], calls: float | None, tokens: float | None,
     ) -> None:  # fmt: skip
-        """`calls` (of tools) and `tokens`: how many it may make and use."""
+        """`called` is told the id of each call of a tool; `calls` and `tokens`: how many it may make and use."""
         self._place = place
         self._leash = leash
         self._note = note
         self._time = time
+        self._called = called
         self._calls_left = calls
         self._tokens_left = tokens
         self.report: Record | None = None
@@ -167,10 +168,18 @@ class Watch:
     def _count(self, message: Record, blocks: list[Record]) -> None:
         used = message.get("usage") or {}
         self._used[str(message.get("id"))] = sum(int(used.get(key) or 0) for key in _COUNTS)
-        self._calls += sum(block["type"] == "tool_use" for block in blocks)
+        for block in blocks:
+            if block["type"] == "tool_use":
+                self._calls += 1
+                self._called(block["id"])
         tokens = sum(self._used.values())
         if self._calls_left is not None and self._calls > self._calls_left:
-            self._stop(Over("the step's limit of tool calls is reached; raise limits.tool_calls", again=False))
+            self._stop(
+                Over(
+                    "the limit of tool calls is reached; raise limits.tool_calls, or budget.tool_calls of the workflow",
+                    again=False,
+                )
+            )
         elif self._tokens_left is not None and tokens > self._tokens_left:
             left = f"{max(self._tokens_left, 0):,.0f}"
             self._stop(Over(f"it has used {tokens:,} tokens, and the limits had left {left}", again=False))
