@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from colony_lib.base import clock
-from colony_lib.base.errors import OK, USAGE, ColonyError
+from colony_lib.base.errors import OK
 from colony_lib.base.text import cut, escape, show_duration
 from colony_lib.cli import args, show
 
@@ -69,26 +69,12 @@ def _add_cost(verbs: Any) -> None:
     cost.add_argument(
         "--since",
         metavar="T",
-        type=args.typed(_moment),
+        type=args.typed(args.moment),
         default=_SINCE,
         help=f"only what was used since then: 2h, 7d, 2026-11-23, or 2026-11-23T06:00:00Z (default {_SINCE})",
     )
     args.add_json(cost)
     cost.set_defaults(act=_cost)
-
-
-def _moment(text: str) -> str:
-    """Since when, as the ledger writes times."""
-    from colony_lib.base.text import duration
-
-    try:
-        return clock.stamp(max(clock.epoch() - duration(text), 0.0))
-    except ColonyError:
-        try:
-            return clock.stamp(clock.seconds(text))
-        except (ValueError, OverflowError, OSError):
-            fix = "write it like 7d, 2h or 2026-11-23T06:00:00Z"
-            raise ColonyError(f"'{escape(text)[:60]}' is neither a duration nor a time", fix=fix, code=USAGE) from None
 
 
 # -- list

@@ -97,6 +97,21 @@ def count(text: str) -> int:
     return int(text)
 
 
+def moment(text: str) -> str:
+    """A time, given as one or as how long ago it was (2h, 7d), as files write times."""
+    from colony_lib.base import clock
+    from colony_lib.base.text import duration
+
+    try:
+        return clock.stamp(max(clock.epoch() - duration(text), 0.0))
+    except ColonyError:
+        try:
+            return clock.stamp(clock.seconds(text))
+        except (ValueError, OverflowError, OSError):
+            fix = "write it like 7d, 2h, 30m or 2026-11-23T06:00:00Z"
+            raise ColonyError(f"'{escape(text)[:60]}' is neither a duration nor a time", fix=fix, code=USAGE) from None
+
+
 def date(text: str) -> str:
     """A day written YYYY-MM-DD; also 'today' and 'yesterday', by the machine's clock."""
     import datetime

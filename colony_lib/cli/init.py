@@ -15,7 +15,7 @@ FOLDERS = (
     *("reports", "metrics", "logs"),
     *(f".colony/{name}" for name in _OWN.split()),
 )
-SCHEMAS = ("colony", "workflow")  # copied, for editors
+SCHEMAS = ("colony", "workflow", "models")  # copied, for editors
 
 IGNORED = """\
 # Made by 'colony init'. What runs leave behind stays out of the code's history; the definitions are part of it.

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     names = _names(given.agents)
     wanted = logread.Wanted(
         given.level,
-        _moment(given.since) if given.since else None,
+        args.moment(given.since) if given.since else None,
         _run(given.run) if given.run else None,
         given.step,
         _matcher(given.pattern, given.ignore_case) if given.pattern else None,
@@ -133,19 +133,6 @@ def _names(given: list[str]) -> list[str]:
             if name not in configured and name != "colony":
                 raise unknown("agent", name, [*logged, *configured])
     return names
-
-
-def _moment(text: str) -> str:
-    from colony_lib.base.text import duration
-
-    try:
-        return clock.stamp(max(clock.epoch() - duration(text), 0.0))
-    except ColonyError:
-        try:
-            return clock.stamp(clock.seconds(text))
-        except (ValueError, OverflowError, OSError):
-            fix = "write it like 2h, 30m or 2026-11-23T06:00:00Z"
-            raise ColonyError(f"'{escape(text)[:60]}' is neither a duration nor a time", fix=fix, code=USAGE) from None
 
 
 def _run(reference: str) -> str:

@@ -238,6 +238,17 @@ def worktree(agent: str) -> str:
     return inside("worktrees", check_name(agent, "agent"))
 
 
+def worktree_root(agent: str) -> str:
+    """Where the agent works in it: at the place that the colony's root has in its own repository, which may lie above
+    the root."""
+    top = root()
+    while not os.path.lexists(os.path.join(top, ".git")):
+        if os.path.dirname(top) == top:
+            return worktree(agent)
+        top = os.path.dirname(top)
+    return os.path.normpath(os.path.join(worktree(agent), os.path.relpath(root(), top)))
+
+
 def workflow_folder() -> str:
     return inside("workflows")
 

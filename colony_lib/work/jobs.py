@@ -23,7 +23,6 @@ class Jobs:
         self.run = run
         self.schedule = schedule
         self._base: dict[str | None, tuple[Record, Record]] = {}
-        self._folders: dict[str | None, str] = {}
         self._known: dict[str, str] | None = None
 
     def make(self, name: str, batch: int | None, failure: Record | None = None) -> Record:
@@ -77,7 +76,7 @@ class Jobs:
             "runner": given["runner"],
             # The agent's worktree is made by the agent's own process, when it has none yet.
             "folder": paths.root(),
-            "worktree": paths.worktree(job["agent"]) if given["agent"]["worktree_branch"] else None,
+            "worktree": paths.worktree_root(job["agent"]) if given["agent"]["worktree_branch"] else None,
         }
 
     def _step_environment(self, definition: Record, scope: references.Scope, known: Record) -> dict[str, str]:
@@ -109,10 +108,9 @@ class Jobs:
         }
 
     def _folder(self, agent: str | None) -> str:
-        if agent not in self._folders:
-            worktree = paths.worktree(agent) if agent else ""
-            self._folders[agent] = worktree if agent and os.path.isdir(worktree) else paths.root()
-        return self._folders[agent]
+        """Where a command works: in the agent's worktree, once a step of this run or of another has made it."""
+        worktree = paths.worktree_root(agent) if agent else ""
+        return worktree if agent and os.path.isdir(worktree) else paths.root()
 
     def _environment(self, agent: str | None) -> tuple[Record, Record]:
         """(what is added to the caller's environment, {NAME: value} of all that must be kept secret)."""

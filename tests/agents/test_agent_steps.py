@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Colony, Result
+from tests.conftest import Colony, Result, clean_environment
 from tests.fake_api import KEY, FakeAPI, Script
 
 CONFIG = """\
@@ -423,6 +424,25 @@ def test_without_a_key_the_run_is_not_begun(scene: Any, colony: Colony) -> None:
     done = colony("workflow", "run", "w", check=False)
     assert done.code == 2 and "ANTHROPIC_API_KEY is not set" in done.err
     assert not list(Path(colony.root / ".colony/runs").iterdir())
+
+
+def test_a_colony_below_its_repositorys_top_looks_for_files_where_the_agent_writes_them(
+    scene: Any, colony: Colony
+) -> None:
+    here = scene({"Do it": [bash("mkdir -p sql; echo 'select 1' > sql/a.sql"), {"text": "done"}]})
+    here.workflow(
+        "steps:\n"
+        '  - {name: a, agent: worker, instructions: "Do it.", expect: {files: [sql/a.sql]}}\n'
+        "  - {name: b, agent: worker, depends_on: [a], run: cat sql/a.sql}\n",
+        agent="worktree_branch: pipeline/worker",
+    )
+    for words in (["init", "-q"], ["add", "colony/colony.yml"], ["commit", "-qm", "first"]):
+        identity = {f"GIT_{role}_{key}": "ada" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+        subprocess.run(["git", *words], cwd=colony.root.parent, env=clean_environment(**identity), check=True)
+    here.run()
+    assert here.step("b")["output"] == "select 1"
+    assert (colony.root / ".colony/worktrees/worker/colony/sql/a.sql").exists()
+    assert not (colony.root / "sql").exists()
 
 
 def test_batches_and_handlers_are_done_by_agents_too(scene: Any) -> None:

@@ -322,6 +322,18 @@ def test_from_a_worktree_the_roots_own_files_are_read_by_their_whole_path(
     assert use(tools, "write_file", path="staging", content="x").is_error and (tree / "staging").is_symlink()
 
 
+def test_the_workflows_are_read_and_listed_through_a_worktrees_link(make: Callable[..., Tools], colony: Colony) -> None:
+    tree = colony.root / ".colony/worktrees/worker"
+    tree.mkdir(parents=True)
+    (tree / ".colony").symlink_to(colony.root / ".colony")
+    colony.workflow("w", "steps: []")
+    tools = make(folder=str(tree))
+    assert "steps: []" in use(tools, "read_file", path=".colony/workflows/w.yaml").content
+    listed = use(tools, "list_files", pattern=".colony/**").content
+    assert ".colony/workflows/w.yaml" in listed and "worktrees" not in listed and "locks" not in listed
+    assert use(tools, "read_file", path=".colony/state/tasks.jsonl").is_error
+
+
 def test_a_shared_folder_that_is_missing_is_not_made_a_file(make: Callable[..., Tools], colony: Colony) -> None:
     assert use(make(shared=["metrics"]), "write_file", path="metrics", content="x").is_error
     assert not (colony.root / "metrics").exists()

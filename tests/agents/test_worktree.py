@@ -67,7 +67,7 @@ def commit(home: Path, folder: str, message: str = "a: done") -> str | None:
 def test_an_agent_works_on_its_branch_and_the_user_sees_nothing_of_it(home: Path) -> None:
     before = users(home)
     folder, warning = worktree.ready(AGENT, SHARED)
-    assert warning is None and folder == str(home / ".colony/worktrees/worker")
+    assert warning is None and folder == str(home / ".colony/worktrees/worker") == paths.worktree_root("worker")
     assert (Path(folder) / "sql/a.sql").read_text() == "select 1\n"
     (Path(folder) / "sql/ä b\nc.sql").write_text("new")
     (Path(folder) / "--all").write_text("named like an option")
@@ -168,7 +168,7 @@ def test_a_colony_in_a_folder_of_its_repository_has_the_same_folder_in_the_workt
     git(top, "add", "README", "colony/colony.yml")
     git(top, "commit", "-qm", "first")
     folder, _ = worktree.ready(AGENT, SHARED)
-    assert folder == str(colony.root / ".colony/worktrees/worker/colony")
+    assert folder == str(colony.root / ".colony/worktrees/worker/colony") == paths.worktree_root("worker")
     assert (Path(folder) / "colony.yml").exists() and (Path(folder) / "staging").is_symlink()
     (Path(folder) / "x").write_text("x")
     assert commit(colony.root, folder) is not None

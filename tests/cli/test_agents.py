@@ -86,7 +86,7 @@ def test_a_bad_time_or_group_is_wrong_usage(colony: Colony) -> None:
     result = colony("agents", "cost", "--since", "lunch", check=False)
     assert (result.code, result.err) == (
         2,
-        "colony agents: 'lunch' is neither a duration nor a time; write it like 7d, 2h or 2026-11-23T06:00:00Z\n",
+        "colony agents: 'lunch' is neither a duration nor a time; write it like 7d, 2h, 30m or 2026-11-23T06:00:00Z\n",
     )
     assert colony("agents", "cost", "--by", "moon", check=False).code == 2
 

@@ -18,6 +18,7 @@ MADE = {
     ".colony/.gitignore",
     ".colony/schemas/colony.schema.json",
     ".colony/schemas/workflow.schema.json",
+    ".colony/schemas/models.schema.json",
     ".colony/workflows/hello.yaml",
     "colony.yml",
 }
@@ -42,7 +43,8 @@ def test_an_empty_folder_becomes_a_colony(empty: Colony) -> None:
     assert result.out == f"{empty.root}\n"
     assert result.err == (
         "made .colony/.gitignore, colony.yml, .colony/schemas/colony.schema.json, "
-        ".colony/schemas/workflow.schema.json, .colony/workflows/hello.yaml; folders: staging reports metrics logs .colony\n"
+        ".colony/schemas/workflow.schema.json, .colony/schemas/models.schema.json, .colony/workflows/hello.yaml; "
+        "folders: staging reports metrics logs .colony\n"
         "next:\n  colony validate\n  colony workflow run hello\n  colony status\n"
     )
     assert set(contents(empty.root)) == MADE

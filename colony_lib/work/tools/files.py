@@ -88,8 +88,7 @@ def call(where: Setting, name: str, given: Record, how: Call) -> Outcome:
 
 
 def place(where: Setting, path: str, *, writing: bool) -> tuple[str, list[str]]:
-    """(anchor, names below it) of a path. ColonyError for one that leads out of what the agent may read or
-    write."""
+    """(anchor, names below it) of a path. ColonyError for one that leads out of what the agent may read or write."""
     shown = f"'{escape(path)}'"
     base, parts = _named(where, path)
     if ".." in parts or not parts:
@@ -98,6 +97,8 @@ def place(where: Setting, path: str, *, writing: bool) -> tuple[str, list[str]]:
         return where.outputs, parts[1:] or ["."]
     if _is_private(where, parts, writing=writing):
         raise ColonyError(f"{shown} is not yours to {'write' if writing else 'read'}")
+    if parts[0] == ".colony":
+        base = where.root  # a worktree has a link to it
     anchor, below = _shared(where, base, parts)
     if writing and (anchor == where.root or not below):
         raise ColonyError(
@@ -233,7 +234,7 @@ def _walk(where: Setting, folder: str, names: tuple[str, ...]) -> Iterator[tuple
             if private and parts != [".colony"]:  # the workflows in it can be read
                 continue
             path, is_folder = entry.path, entry.is_dir(follow_symlinks=False)
-            if entry.is_symlink() and shown in where.shared:
+            if entry.is_symlink() and (shown in where.shared or shown == ".colony"):
                 path, is_folder = os.path.join(where.root, shown), True
             if is_folder:
                 if not private:
