@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY, clean_environment
+from tests.fake_api import FakeAPI
 
 sys.path.insert(0, str(Path(__file__).parent))
 import reference
@@ -25,23 +26,33 @@ def blocks(language: str) -> list[str]:
 def test_every_command_of_the_tour_runs_as_it_is_written(tmp_path: Path) -> None:
     lines = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
     assert len(lines) > 25
-    (definition,) = blocks("yaml")
-    assert yaml.safe_load(definition)["workflow"]["name"] == "sizes"
+    definitions = {yaml.safe_load(text)["workflow"]["name"]: text for text in blocks("yaml")}
+    assert set(definitions) == {"sizes", "look"}
     script = ["set -e"]
     # Each line is said before it is run, so that a failure names it.
     for line in lines:
-        if "sizes" in line and "END" not in "".join(script):
-            script.append(f"cat > .colony/workflows/sizes.yaml <<'END'\n{definition}END")
+        for name in [name for name in definitions if re.search(rf"\b{name}\b", line)]:
+            script.append(f"cat > .colony/workflows/{name}.yaml <<'END'\n{definitions.pop(name)}END")
         script += [f'echo "README: {re.sub(r"[^A-Za-z0-9 ._/-]", "?", line)}" >&2', line]
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=300,
-    )
+    counts = {"tools": [["bash", {"command": "head -1 day.csv | tr , '\\n' | wc -l"}]]}
+    model = {
+        "Count the columns": [counts, {"json": {"columns": 3}}],
+        "Count the rows": [{"text": "2"}],
+    }
+    with FakeAPI(model) as api:
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(script)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=clean_environment(**api.environment()),
+            timeout=300,
+        )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert api.problems == []
+    told = "".join(file.read_text("utf-8") for file in (tmp_path / "tour/.colony/messages").glob("*.jsonl"))
+    assert told.count("day.csv has 3 columns") == 2  # by the run, and by its replay
+    assert sum(request.conversation == "Count the columns" for request in api.requests) == 2  # none for the replay
     assert '"name": "largest"' in done.stdout and "transform-daily-data" in done.stdout
     assert "data quality below threshold" in done.stdout  # the metric was below the threshold, and the message was sent
     assert "Traceback" not in done.stderr
