@@ -6,11 +6,13 @@ journals say. Only the attempt itself writes its journal, and no record is ever 
 
 `begun` {attempt, continues, runner, model, asked, system, tools, first, schema, form, max_tokens, limits},
 `request` {request, messages, digest, max_tokens, reservation},
-`response` {request, message_id, request_id, model, content, stop_reason, usage, cost_usd, price, reported, turns},
+`response` {request, message_id, request_id, model, content, stop_reason, context, usage, cost_usd, price, reported,
+turns},
 `request_failed` {request, kind, status, error_type, error, wait_seconds, charged: yes | no | unknown},
 `tool_started` {tool_use_id, name, input_digest, effect, key},
 `tool_ended` {tool_use_id, is_error, content, exit_status, seconds, output_file, unknown},
-`messages` {ids, text}, `nudge` {kind, text}, `session` {session_id},
+`messages` {ids, text}, `nudge` {kind, text}, `compact` {text}: from here on the model is sent this in place of what
+came before, `session` {session_id},
 `event` {role, message_id, content} (of a runner that keeps its conversations itself),
 `paused` {error, until}, `stopped` {error, again}: the attempt ended and its conversation did not,
 `final` {status, output, error, again}.

@@ -358,6 +358,49 @@ def test_tokens_and_dollars_are_shown_everywhere(scene: Any, colony: Colony) -> 
 # ── messages, secrets, replay ───────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_conversation_that_fills_the_models_window_is_summed_up_and_gone_on_with(scene: Any, colony: Colony) -> None:
+    long = bash("echo row >> staging/log; seq 1 6000")
+    here = scene(
+        {
+            "These are the notes": [bash("cat staging/log"), {"json": {"quality_score": 1}}],
+            "The step 'a'": [
+                long,
+                bash("ls"),
+                {**long, "text": "I would rather go on."},
+                {"text": "One row is there."},
+            ],
+        }
+    )
+    colony.write(".colony/models.json", '{"v": 1, "models": [{"id": "claude-sonnet-5-5", "context": 16000}]}')
+    colony("messages", "send", "worker", "count twice")
+    here.workflow(
+        more=", output_schema: {type: object, required: [quality_score], properties: {quality_score: {type: integer}}}"
+    )
+    here.run()
+    assert here.step()["output"] == {"quality_score": 1} and here.step()["attempts"] == 1
+    assert (
+        colony.root / "staging/log"
+    ).read_text() == "row\n"  # what was called for in place of the notes was not done
+    kinds = [record["type"] for record in here.transcript()]
+    assert kinds.count("compact") == 1
+    first, second, asked, refused, again, _ = here.api.requests
+    assert "Write down" in json.dumps(asked.body) and "Write down" not in json.dumps(second.body)
+    assert "write down, without a tool" in json.dumps(refused.body["messages"][-1])
+    assert [("output_config" in each.body) for each in (first, second, asked, refused, again)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert [message["role"] for message in again.body["messages"]] == ["user"]
+    text = "\n".join(block["text"] for block in again.body["messages"][0]["content"])
+    assert "The step 'a'" in text and "One row is there." in text and "count twice" in text
+    before = here.step()
+    here.run("--replay", "latest")
+    assert here.step()["output"] == before["output"] and len(here.api.requests) == 6
+
+
 def test_messages_reach_an_agent_at_its_next_turn_once(scene: Any, colony: Colony) -> None:
     here = scene([bash("colony messages send worker 'from the tool' >/dev/null; echo sent"), {"text": "done"}])
     colony("broadcast", "the API is slow today")

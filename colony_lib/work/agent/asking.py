@@ -166,6 +166,7 @@ class Asking:
             model=reply.model,
             content=reply.content,
             stop_reason=reply.stop_reason,
+            context=reply.context,
             usage={} if self._free else reply.usage,
             cost_usd=usd,
             price=price,

@@ -53,15 +53,20 @@ class Trouble(Exception):
         }  # fmt: skip
 
 
-class Reply:
-    """A whole reply, its content exactly as it came."""
+_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
-    __slots__ = ("content", "message_id", "model", "request_id", "stop_reason", "usage")
+
+class Reply:
+    """A whole reply, its content exactly as it came. `context`: the tokens of the window that it and its request
+    took."""
+
+    __slots__ = ("content", "context", "message_id", "model", "request_id", "stop_reason", "usage")
 
     def __init__(self, message: Any, request_id: str | None) -> None:
         self.content: list[Record] = [block.model_dump(mode="json", exclude_unset=True) for block in message.content]
         self.stop_reason: str = message.stop_reason
         self.usage: Record = message.usage.model_dump(mode="json", exclude_none=True)
+        self.context = sum(int(self.usage.get(key) or 0) for key in _COUNTS)
         self.message_id: str = message.id
         self.model: str = message.model
         self.request_id = request_id

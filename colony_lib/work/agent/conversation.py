@@ -48,6 +48,9 @@ class Conversation:
         self.cut = 0  # replies that reached max_tokens
         self.empty = 0
         self.tool_calls = 0
+        self.context = 0  # tokens that the last request and its reply took of the model's window
+        self.handing_over = False  # whether the model has been asked to sum up, so that it can go on with less
+        self.told: list[str] = []  # the messages that it has been given
         self.repeats: list[str] = []  # digests of the calls with their results, in order
         self._seen: set[str] = set()
         for record in records:
@@ -80,6 +83,7 @@ class Conversation:
     def _response(self, record: Record) -> None:
         self.requested, self.last = None, record
         self.replies += 1
+        self.context = record.get("context") or 0
         reason, content = record["stop_reason"], record["content"]
         if reason in _DROPPED:
             self.cut += reason == "max_tokens"
@@ -105,11 +109,21 @@ class Conversation:
 
     def _messages(self, record: Record) -> None:
         self.inbox.update(record["ids"])
+        self.told.append(record["text"])
         self.texts.append(record["text"])
 
     def _nudge(self, record: Record) -> None:
         self.nudges[record["kind"]] = self.nudges.get(record["kind"], 0) + 1
+        self.handing_over = self.handing_over or record["kind"] == "hand over"
         self.texts.append(record["text"])
+
+    def _compact(self, record: Record) -> None:
+        """Begin again with the step, what the model has written down of what came since, and what it was told."""
+        assert self.begun is not None
+        self.messages, self.calls, self.last = [], [], None
+        self.started, self.results = {}, {}
+        self.texts = [self.begun["first"], *self.told, record["text"]]
+        self.open, self.handing_over, self.context = True, False, 0
 
     def _session(self, record: Record) -> None:
         self.session = record["session_id"]

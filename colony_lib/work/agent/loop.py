@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import plural, show_duration
-from colony_lib.store import spending
+from colony_lib.store import prices, spending
 from colony_lib.work.agent import answer, inbox, limits, prompt
 from colony_lib.work.agent.asking import Asking, Paused
 from colony_lib.work.agent.client import Trouble
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 REPAIRS = 2  # corrections of an answer that is not what was asked for
 _CUTS = 2  # replies in a row that reach max_tokens
 _EMPTY = 2  # replies in a row without content
+_FULL = 0.8  # of the model's window: then it hands over to itself
+_RESULT = 12_000  # tokens that a turn's results take at least of it
 _SAME = (3, 5)  # equal calls with equal results in a row: when the model is told, and when the step ends
 
 
@@ -80,6 +82,8 @@ class Loop:
         if undone:
             for call in undone:
                 self._call(call)
+        elif self.talk.is_answered() and self.talk.handing_over:
+            self.asking.note("compact", text=prompt.notes(self.talk.answer()))
         elif self.talk.is_answered():
             self._judge()
         else:
@@ -94,7 +98,8 @@ class Loop:
             self._add_to_turn()
         begun = self.talk.begun
         assert begun is not None
-        self.asking.reply(begun["system"], begun["tools"], begun["form"])
+        # Notes for itself are no answer, and need not look like one.
+        self.asking.reply(begun["system"], begun["tools"], None if self.talk.handing_over else begun["form"])
 
     def _look_at_last(self) -> None:
         """What a reply that is no part of the conversation means."""
@@ -126,6 +131,18 @@ class Loop:
         used = self._turns_before + self.talk.replies
         if turns is not None and used == turns - 1 and used > 0 and "finish" not in self.talk.nudges:
             self.asking.note("nudge", kind="finish", text=prompt.FINISH)
+        elif self._is_full() and not self.talk.handing_over:
+            self.place.say(
+                "the conversation is nearly as long as the model can hold: it sums up, and goes on with that"
+            )
+            self.asking.note("nudge", kind="hand over", text=prompt.HAND_OVER)
+
+    def _is_full(self) -> bool:
+        """Whether the model's window may not hold another turn."""
+        window: int | None = prices.facts(self.asking.model).get("context")
+        if not window:
+            return False
+        return self.talk.context > min(_FULL * window, max(window - self.asking.max_tokens - _RESULT, window / 2))
 
     # -- its answer
 
@@ -157,6 +174,9 @@ class Loop:
             self._ended(call_id, prompt.UNKNOWN, is_error=True, unknown=True)
             return
         most = self._limits.get("tool_calls")
+        if started is None and self.talk.handing_over:
+            self._ended(call_id, prompt.NOT_NOW, is_error=True)
+            return
         if started is None:
             if most is not None and self._calls_before + self.talk.tool_calls >= most:
                 self._ended(call_id, prompt.TOO_MANY.format(limit=most), is_error=True)

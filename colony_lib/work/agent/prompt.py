@@ -103,3 +103,18 @@ UNKNOWN = (
     "or not at all. Check before you rely on it or run it again."
 )
 TOO_MANY = "not done: the step's limit of {limit} tool calls is reached; give the step's output now"
+HAND_OVER = (
+    "This conversation is nearly as long as it can be. It ends here, and you go on in a new one, which begins with the "
+    "step as it was given to you and with what you write now, and nothing else. Use no tool. Write down, for yourself, "
+    "all that you need to go on: what is done and must not be done again, what you have found out (names, counts, "
+    "files, errors, as they are), what others have asked of you, and what is left to do."
+)
+NOT_NOW = "not done: the conversation ends here; write down, without a tool, what you need to go on"
+
+
+def notes(text: str) -> str:
+    """What a conversation is gone on with after its model has summed it up."""
+    return (
+        "You have worked on this step already, until the conversation became too long. All that you did is done. These "
+        "are the notes that you wrote for yourself:\n\n" + text.strip()
+    )

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 class _Recorded:
     """A reply as client.Reply has it, from its record."""
 
-    __slots__ = ("content", "message_id", "model", "request_id", "stop_reason", "usage")
+    __slots__ = ("content", "context", "message_id", "model", "request_id", "stop_reason", "usage")
 
     def __init__(self, record: Record) -> None:
         self.content = record["content"]
         self.stop_reason = record["stop_reason"]
         self.usage: Record = {}
+        self.context: int = record.get("context") or 0  # so that what followed from it follows again
         self.message_id = record["message_id"]
         self.model = record.get("model")
         self.request_id = record["request_id"]
