@@ -505,6 +505,7 @@ def test_a_guard_that_is_killed_takes_claude_with_it(standin: StandIn) -> None:
     wait_for(lambda: not is_alive(claude))
     process.communicate(timeout=60)
     assert standin.ended()["status"] != "completed"
+    (standin.colony.root / "beat.end").touch()  # what claude had started has lost its guard
 
 
 def test_what_a_command_leaves_in_the_background_ends_with_the_step(standin: StandIn) -> None:
