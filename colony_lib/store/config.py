@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIMIT = 1024 * 1024
-SHARED_PATHS = ["staging", "reports", "metrics", "logs"]
 # The modules whose text decides what a configuration is: another version of one makes another.
 _COMPILER = ("agent_rules", "config_rules", "yamltext")
 # What `load` gave for which text, in this process.

@@ -7,7 +7,6 @@ import re
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import escape
 from colony_lib.store import agent_rules, schema, variables, yamltext
-from colony_lib.store.config import SHARED_PATHS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     Lines = dict[tuple[str | int, ...], int]
 
+SHARED_PATHS = ["staging", "reports", "metrics", "logs"]
 # `NO`, `010` and `1_000` are what was written when they stand in an env, or are words of a script.
 _AS_TEXT = tuple(
     (*holder, *rest)

@@ -24,13 +24,15 @@ class Unit:
     """One step, or one batch of it: what its attempts came to."""
 
     __slots__ = (
-        "approved", "attempts", "changed", "cost_usd", "ended", "error", "files", "key", "key_file", "limited",
-        "output", "output_file", "read", "reuse", "slot", "source", "started", "status", "tokens", "used", "why",
+        "approved", "attempts", "changed", "cost_usd", "ended", "error", "files", "handed_in", "key", "key_file",
+        "limited", "output", "output_file", "read", "reuse", "slot", "source", "started", "status", "tokens", "used",
+        "why",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.status = "pending"
         self.attempts = 0  # all there were
+        self.handed_in = 0  # the last attempt whose process ended by itself, with an exit status
         self.used = 0  # those that count against max_attempts, since the last resume
         self.started: str | None = None
         self.ended: str | None = None
@@ -361,6 +363,9 @@ def _ended(step: Step, record: Record) -> None:
     tokens, cost = usage(record)
     unit.tokens += tokens
     unit.cost_usd += cost
+    code = record.get("exit_code")
+    if code is not None and 0 <= code < 128:
+        unit.handed_in = max(unit.handed_in, record["attempt"])
     if record["attempt"] < unit.attempts or unit.status in SUCCEEDED:
         return  # late news of an attempt that another has followed
     unit.attempts = record["attempt"]

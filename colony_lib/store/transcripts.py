@@ -4,7 +4,7 @@ Each record is on the disk before the next thing happens. An attempt whose prede
 conversation: its first record, `begun`, names the attempt that it `continues`, and the conversation is what both
 journals say. Only the attempt itself writes its journal, and no record is ever changed. The kinds of records:
 
-`begun` {attempt, continues, runner, model, asked, system, tools, first, schema, form, max_tokens, limits},
+`begun` {attempt, continues, since, runner, model, asked, system, tools, first, schema, form, max_tokens, limits},
 `request` {request, messages, digest, max_tokens, reservation},
 `response` {request, message_id, request_id, model, content, stop_reason, context, usage, cost_usd, price, reported,
 turns},
@@ -85,6 +85,19 @@ def of_unit(run_id: str, step: str, batch: int | None, attempts: int) -> list[li
 def ending(records: Iterable[Record]) -> Record | None:
     """The record that ended the conversation, if it has ended."""
     return next((record for record in records if record["type"] == "final"), None)
+
+
+def newest(records: list[Record]) -> int:
+    """The newest attempt in whose transcripts the conversation is."""
+    return max(int(record["attempt"]) for record in records if record["type"] == "begun")
+
+
+def began(records: list[Record]) -> float | None:
+    """When the conversation that an attempt's own records are part of began, in seconds since 1970; None when there is
+    none."""
+    if not records or records[0]["type"] != "begun":
+        return None
+    return clock.seconds(records[0].get("since") or records[0]["ts"])
 
 
 def usage(records: Iterable[Record]) -> Record | None:

@@ -45,7 +45,10 @@ def record(attempt: Attempt, code: int) -> Record:
             output = _output(attempt)
             place = job.get("worktree")
             place = place if place and os.path.isdir(place) else job["folder"]
-            error = evidence.missing(output, job.get("output_schema"), job.get("expect") or [], place, job["began_ns"])
+            since = job["began_ns"]
+            if job.get("runner") and (began := transcripts.began(transcripts.read(folder))) is not None:
+                since = min(since, int(began * 1e9))  # what earlier attempts of the conversation wrote counts
+            error = evidence.missing(output, job.get("output_schema"), job.get("expect") or [], place, since)
             status = "failed" if error else "completed"
         kept = _keep(attempt, folder, output if status == "completed" else None)
         if status == "completed" and job.get("inputs") is not None:  # a step with `cache`
@@ -74,13 +77,13 @@ def agent_fields(folder: str, code: int) -> Record:
     if used is not None:
         found = {"usage": used, "tokens": used["input"] + used["output"], "cost_usd": used["cost_usd"]}
     last = records[-1] if records else {"type": ""}
-    if code != 0 and last["type"] in ("final", "stopped"):
+    if code > 128:  # it was killed from outside: the next attempt goes on with its conversation, or hands in its end
+        name = _signal_name(code - 128) or "a signal"
+        found |= {"status": "interrupted", "error": f"interrupted: its process was ended by {name}"}
+    elif code != 0 and last["type"] in ("final", "stopped"):
         found |= {"error": last["error"], "again": last["again"]}
     elif code == _AGAIN and last["type"] == "paused":
         found |= {"status": "limited", "error": last["error"], "until": last["until"]}
-    elif code > 128:  # it was killed from outside: the next attempt goes on with its conversation
-        name = _signal_name(code - 128) or "a signal"
-        found |= {"status": "interrupted", "error": f"interrupted: its process was ended by {name}"}
     return found
 
 

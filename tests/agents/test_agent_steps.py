@@ -205,6 +205,15 @@ def test_a_wait_past_the_steps_time_leaves_a_run_that_can_be_gone_on_with(scene:
     assert len(here.api.requests) == 3  # the first turn was not paid for again
 
 
+def test_files_that_were_written_before_the_step_was_cut_off_count_when_it_goes_on(scene: Any, colony: Colony) -> None:
+    here = scene([bash("echo 1 > staging/f"), {"text": "done", "faults": [{"fault": "429", "retry_after": 5000}]}])
+    here.workflow(more=", timeout: 30s, expect: {files: [staging/f]}")
+    assert here.run(check=False).code == 75
+    time.sleep(0.05)
+    colony("workflow", "resume", "latest", "-q", env=here.environment)
+    assert here.step()["status"] == "completed"
+
+
 def test_errors_that_no_retry_mends_end_the_step_at_once(scene: Any, colony: Colony) -> None:
     for fault, said in (
         ("401", "authentication_error"),

@@ -433,7 +433,9 @@ def test_it_is_ended_when_it_passes_a_limit_that_it_does_not_know(standin: Stand
 def started(standin: StandIn) -> tuple[Any, Path]:
     """A run whose step's command is at work, and a file that the command keeps touching."""
     beat = standin.colony.root / "beat"
-    standin.plan({"run": ["echo one", f"while [ ! -e {beat}.end ]; do date >> {beat}; sleep 0.05; done"]}, {"result": "done"})
+    standin.plan(
+        {"run": ["echo one", f"while [ ! -e {beat}.end ]; do date >> {beat}; sleep 0.05; done"]}, {"result": "done"}
+    )
     process = standin.start()
     wait_for(beat.exists)
     return process, beat

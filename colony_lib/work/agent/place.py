@@ -68,29 +68,29 @@ class Place:
 
     @property
     def before(self) -> list[Record]:
-        """The records of the conversation that this attempt goes on with; [] when it begins one."""
+        """The records of the conversation that this attempt goes on with; [] when it begins one. One that had come to
+        its end is gone on with if its process was stopped before it could hand that in."""
         last = self.conversations[-1] if self.conversations else []
-        return last if last and transcripts.ending(last) is None else []
+        if not last or transcripts.ending(last) is None or last[-1]["type"] == "stopped":
+            return last
+        return [] if transcripts.newest(last) <= self.task["handed_in"] else last
 
     @property
     def ended(self) -> list[list[Record]]:
         """The conversations of earlier attempts that have come to their end."""
-        return [records for records in self.conversations if transcripts.ending(records) is not None]
+        return self.conversations[:-1] if self.before else self.conversations
 
     def begin(self, fields: Record) -> Record:
         """The transcript's first record: of a conversation that is continued with the number of the attempt whose it
-        was."""
+        was. Where that had come to its end, the end stands in this transcript too."""
         before = self.before
-        continues = self._newest() if before else None
-        return self.transcript.add("begun", attempt=self.task["attempt"], continues=continues, **fields)
-
-    def _newest(self) -> int:
-        """The newest attempt before this one that has a transcript."""
-        task = self.task
-        number: int = task["attempt"] - 1
-        while number > 1 and not transcripts.read(paths.attempt(task["run"], task["step"], task["batch"], number)):
-            number -= 1
-        return number
+        continues, since = (transcripts.newest(before), before[0]["ts"]) if before else (None, None)
+        begun = self.transcript.add("begun", attempt=self.task["attempt"], continues=continues, since=since, **fields)
+        end = transcripts.ending(before)
+        if end is not None:
+            self.say("the attempt before this one had come to its end, and was killed before it could say so")
+            self.transcript.add("final", **{key: end[key] for key in ("status", "output", "error", "again")})
+        return begun
 
     def say(self, text: str, level: str | None = None) -> None:
         """One line for the agent's log; as JSON where it has a level, or could be taken for something with one."""

@@ -37,7 +37,10 @@ def main() -> NoReturn:
         except ColonyError as error:
             ending = _stopped(place, error)
         _keep_work(place, ending)
-    code = _tell(place, ending)
+        try:
+            code = _tell(place, ending)
+        except ColonyError as error:
+            code = _tell(place, _stopped(place, error))
     sys.stderr.flush()
     os._exit(code)  # taking the client's thousand modules apart one by one would take a quarter of a second
 

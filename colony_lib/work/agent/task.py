@@ -35,6 +35,7 @@ def make(run: runs.Run, step: runs.Step, batch: int | None, scope: references.Sc
         "batch_count": None if batch is None else step.batches,
         "item": None if scope.item is references.ABSENT else scope.item,
         "attempt": step.unit(batch).attempts + 1,
+        "handed_in": step.unit(batch).handed_in,
         "agent": {key: agent.get(key) for key in _OF_AGENT} | {"env": sorted(agent.get("env") or {})},
         "runner": agent["runner"],
         "model": models.resolve(agent, settings),
