@@ -44,6 +44,7 @@ class Plan:
                     error.what, where=where, fix=error.fix or "nothing was loaded", code=error.code
                 ) from None
             self.made.append(name)
+        notes += warehouse.refresh(sorted(self.tables))
         for name, sql, reads, where in self.checks:
             missing = next((read for read in reads if read in waiting or self._is_missing(warehouse, read)), None)
             if missing is not None:

@@ -804,9 +804,10 @@ def test_a_dry_run_tells_all_and_leaves_nothing(folder: Path, t: Callable[..., P
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://me:s3cret@host/db", "PostgreSQL warehouses come in a later version of Colony"),
-        ("postgresql+psycopg://me:s3cret@host/db", "PostgreSQL warehouses come"),
-        ("sqlite:///x.db", "SQLite warehouses come"),
+        ("postgresql://me:s3cret@[host/db", "the warehouse's URL is no PostgreSQL URL"),
+        ("postgresql+psycopg://me:s3cret@host/db", "unknown kind of warehouse 'postgresql+psycopg'"),
+        ("sqlite://host/x.db", "a SQLite warehouse is a file here"),
+        ("sqlite:///:memory:", "a SQLite warehouse is a file here"),
         ("mysql://me:s3cret@host/db", "unknown kind of warehouse 'mysql'"),
         ("warehouse.csv", "neither a URL nor a path that ends in .duckdb"),
         ("duckdb://host/x.duckdb", "a DuckDB warehouse is a file here"),

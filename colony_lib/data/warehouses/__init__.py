@@ -15,8 +15,12 @@ from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import escape
 
 DEFAULT = "duckdb:///warehouse/warehouse.duckdb"
-SCHEMES = {"duckdb": "colony_lib.data.warehouses.duckdb"}
-_LATER = {"postgresql": "PostgreSQL", "postgres": "PostgreSQL", "sqlite": "SQLite", "md": "MotherDuck"}
+SCHEMES = {
+    "duckdb": "colony_lib.data.warehouses.duckdb",
+    "postgresql": "colony_lib.data.warehouses.postgresql",
+    "sqlite": "colony_lib.data.warehouses.sqlite",
+}
+_SAME = {"postgres": "postgresql"}  # other names of a scheme
 _SUFFIXES = (".duckdb", ".ddb")  # a plain path with one of these is a DuckDB file
 
 
@@ -115,6 +119,9 @@ class Warehouse(Protocol):
     def tables(self) -> list[dict[str, Any]]:
         """The metadata of the tables loaded by Colony, with `rows` as counted now."""
 
+    def refresh(self, tables: list[str]) -> list[str]:
+        """Refresh the materialised views that read the tables, wherever they come from; what was done, for people."""
+
     def views(self) -> dict[str, str]:
         """{name: sql} of the views that Colony made."""
 
@@ -153,15 +160,7 @@ def split(url: str, where: str | None = None) -> tuple[str, str]:
             fix=f"write it like {DEFAULT}",
             code=USAGE,
         )
-    scheme = scheme.lower()
-    plain = scheme.split("+")[0]
-    if plain in _LATER:
-        raise ColonyError(
-            f"{_LATER[plain]} warehouses come in a later version of Colony",
-            where=where,
-            fix=f"this one loads into DuckDB: {DEFAULT}",
-            code=USAGE,
-        )
+    scheme = _SAME.get(scheme.lower(), scheme.lower())
     if scheme not in SCHEMES:
         raise ColonyError(
             f"unknown kind of warehouse '{escape(scheme)[:40]}'",

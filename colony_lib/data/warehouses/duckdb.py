@@ -6,15 +6,16 @@ import datetime
 import os
 import re
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, ClassVar
 
 from colony_lib.base import files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data.warehouses import Staged, duckdb_receipts, duckdb_rows, relative
-from colony_lib.data.warehouses.duckdb_rows import literal, quote
+from colony_lib.data.warehouses import Staged, duckdb_rows, receipts, relative
 from colony_lib.data.warehouses.duckdb_signals import Signals
+from colony_lib.data.warehouses.sqltext import EXACT, another_type, bare, check_lost, literal, quote, same_key
 
 _HELD = re.compile(r"Conflicting lock is held in (.+?) \(PID (\d+)\)")
 _FAMILIES = (
@@ -22,8 +23,9 @@ _FAMILIES = (
     ("text", re.compile(r"VARCHAR|ENUM\(.*|UUID")),
     ("times", re.compile(r"TIMESTAMP.*")),
 )
+# Nothing is fetched from the network, whatever a query names.
+_CONFIG: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?")
-_EXACT = 2**53  # the integers a DOUBLE holds exactly
 
 
 def place(rest: str, root: str) -> str:
@@ -54,23 +56,16 @@ def exists(rest: str, root: str) -> bool:
 
 def connect(rest: str, *, root: str, where: str | None, read_only: bool, timeout: float) -> DuckDB:
     """See warehouses.connect."""
-    try:
-        import duckdb
-    except ModuleNotFoundError:
-        raise ColonyError(
-            "the Python package 'duckdb' is not installed", where=where, fix="pip install 'colony[duckdb]'", code=USAGE
-        ) from None
+    duckdb = _package(where)
     path = place(rest, root)
     new = not os.path.exists(path)
     if not read_only:
         files.make_dirs(os.path.dirname(path))
-    # Nothing is fetched from the network, whatever a query names.
-    config: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     shown = relative(path, root)
     deadline = time.monotonic() + timeout
     while True:
         try:
-            connection = duckdb.connect(path, read_only=read_only, config=config)
+            connection = duckdb.connect(path, read_only=read_only, config=_CONFIG)
             break
         except duckdb.Error as error:
             if "Could not set lock" not in str(error):
@@ -80,6 +75,24 @@ def connect(rest: str, *, root: str, where: str | None, read_only: bool, timeout
             time.sleep(0.1)
     connection.execute("SET TimeZone = 'UTC'")
     return DuckDB(connection, path, shown, new=new)
+
+
+def in_memory(scratch: str, limit: str, where: str | None) -> DuckDB:
+    """A DuckDB that is nobody's warehouse: it holds so much in memory ("1GB"), and the rest in files in `scratch`."""
+    duckdb = _package(where)
+    connection = duckdb.connect(":memory:", config={**_CONFIG, "memory_limit": limit, "temp_directory": scratch})
+    connection.execute("SET TimeZone = 'UTC'")
+    return DuckDB(connection, ":memory:", "", new=False)
+
+
+def _package(where: str | None) -> Any:
+    try:
+        import duckdb
+    except ModuleNotFoundError:
+        raise ColonyError(
+            "the Python package 'duckdb' is not installed", where=where, fix="pip install 'colony[duckdb]'", code=USAGE
+        ) from None
+    return duckdb
 
 
 def _held(shown: str, text: str) -> ColonyError:
@@ -104,6 +117,8 @@ def _first_line(error: Exception) -> str:
 
 class DuckDB:
     """One open DuckDB file. `shown` is its path for people. See warehouses.Warehouse for the methods."""
+
+    type_names: ClassVar[dict[str, str]] = {}
 
     def __init__(self, connection: Any, path: str, shown: str, *, new: bool) -> None:
         self.connection = connection
@@ -142,7 +157,7 @@ class DuckDB:
 
     def begin(self) -> None:
         self.run("BEGIN TRANSACTION")
-        duckdb_receipts.make(self)
+        receipts.make(self)
 
     def commit(self) -> None:
         self.run("COMMIT", doing=f"the load was not committed to '{self.shown}'")
@@ -191,7 +206,7 @@ class DuckDB:
             changes = ", ".join(f"{quote(column)} = s.{quote(column)}" for column in rest)
             matched = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {changes} "
         changed: int = self.one(
-            f"MERGE INTO {quote(table)} AS t USING {quote(staged.table)} AS s ON {_same_key(key)} "
+            f"MERGE INTO {quote(table)} AS t USING {quote(staged.table)} AS s ON {same_key(key)} "
             f"{matched}WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
         )
         return changed
@@ -199,7 +214,7 @@ class DuckDB:
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
         found: int = self.one(
             f"SELECT count(*) FROM {quote(table)} AS t "
-            f"WHERE EXISTS (SELECT 1 FROM {quote(staged.table)} AS s WHERE {_same_key(key)})"
+            f"WHERE EXISTS (SELECT 1 FROM {quote(staged.table)} AS s WHERE {same_key(key)})"
         )
         return found
 
@@ -219,14 +234,50 @@ class DuckDB:
         return found
 
     def backup(self, table: str, path: str) -> int:
-        folder, name = os.path.split(path)
+        folder = os.path.dirname(path)
         files.make_dirs(folder)
         for left in os.listdir(folder):  # by a load that was killed: the warehouse's lock is ours, nobody writes them
             if left.startswith(f".{table}_before_") and left.endswith(".tmp"):
                 os.unlink(os.path.join(folder, left))
+        return self.keep(f"FROM {quote(table)}", path)
+
+    # --- for warehouses that read and check their rows here
+
+    def write_csv(self, select: str, fd: int) -> None:
+        """Write rows as CSV to a descriptor: NULL as nothing, an empty text as two quotes."""
+        self.run(f"COPY {select} TO '/dev/fd/{fd}' (FORMAT csv, HEADER false)")
+
+    def chunks(self, select: str, size: int) -> Iterator[list[Any]]:
+        """The rows of a query, so many at a time."""
+        result = self.run(select)
+        while rows := self._did(lambda: result.fetchmany(size), "the warehouse refused"):
+            yield rows
+
+    def keep_csv(self, fd: int, kinds: dict[str, str], path: str) -> int:
+        """Keep what comes as CSV from a descriptor, as `keep` does."""
+        columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
+        files.make_dirs(os.path.dirname(path))
+        reader = (
+            f"read_csv('/dev/fd/{fd}', columns={{{columns}}}, header=false, auto_detect=false, quote='\"', escape='\"'"
+        )
+        return self.keep(f"FROM {reader}, delim=',', nullstr='', allow_quoted_nulls=false, parallel=false)", path)
+
+    def keep_rows(self, more: Callable[[], list[Any]], kinds: dict[str, str], path: str) -> int:
+        """Keep the rows that `more` gives, until it gives none, as `keep` does."""
+        files.make_dirs(os.path.dirname(path))
+        columns = ", ".join(f"{quote(name)} {kind}" for name, kind in kinds.items())
+        self.run(f"CREATE OR REPLACE TEMP TABLE colony_kept ({columns})")
+        insert = f"INSERT INTO colony_kept VALUES ({', '.join('?' * len(kinds))})"
+        while rows := more():
+            self._did(partial(self.connection.executemany, insert, rows), "the backup failed")
+        return self.keep("FROM colony_kept", path)
+
+    def keep(self, select: str, path: str) -> int:
+        """Write what a query gives to a Parquet file, whole and durably; its rows."""
+        folder, name = os.path.split(path)
         temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
         try:
-            rows: int = self.one(f"COPY {quote(table)} TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+            rows: int = self.one(f"COPY ({select}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd)")
             descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
@@ -243,7 +294,7 @@ class DuckDB:
         value = self.one(f"SELECT max({quote(column)}) FROM {quote(staged.table)}")
         if isinstance(value, datetime.datetime):
             return value.isoformat() + ("Z" if column in staged.zoned else "")
-        found: str | int | float | None = plain(value)
+        found: str | int | float | None = receipts.plain(value)
         return found
 
     # --- tables
@@ -289,17 +340,7 @@ class DuckDB:
                     for column in guessed
                 ),
             ]
-        names = {column.lower(): column for column in staged.columns}
-        lost = [column for column in there if column.lower() not in names]
-        if lost:
-            raise ColonyError(
-                f"table '{table}' has {'columns' if len(lost) > 1 else 'column'} "
-                + ", ".join(f"'{escape(column)}'" for column in lost)
-                + ", the file has not",
-                where=staged.where,
-                fix="was it renamed? bring it back in the transformation, or drop it from the table",
-                code=FAILED,
-            )
+        check_lost(table, there, staged.columns, staged.where)
         known = {column.lower(): kind for column, kind in there.items()}
         notes: list[str] = []
         for column, kind in list(staged.columns.items()):
@@ -326,43 +367,41 @@ class DuckDB:
             self.define(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE {kind} USING NULL")
             return [f"column '{column}' of '{table}', which had no value yet, is {kind} now (was {old})"]
         widens = column not in staged.declared and kind == "DOUBLE" and _INTEGERS.fullmatch(old)
-        beyond = f"SELECT count(*) FROM {quote(table)} WHERE {name} NOT BETWEEN -{_EXACT} AND {_EXACT}"
+        beyond = f"SELECT count(*) FROM {quote(table)} WHERE {name} NOT BETWEEN -{EXACT} AND {EXACT}"
         if widens and not self.one(beyond):
             self.define(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE DOUBLE")
             return [f"column '{column}' of '{table}' is DOUBLE now (was {old})"]
-        raise ColonyError(
-            f"column '{escape(column)}' of table '{table}' is {old}, in the file it is {kind}",
-            where=staged.where,
-            fix="bring the type back in the transformation, or load into another table",
-            code=FAILED,
-        )
+        raise another_type(table, column, old, kind, staged.where)
 
     # --- what Colony keeps beside the rows
 
     def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
-        return duckdb_receipts.receipts(self, date)
+        return receipts.receipts(self, date)
 
     def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
-        duckdb_receipts.record(self, receipt, table, watermark)
+        receipts.record(self, receipt, table, watermark)
 
     def watermarks(self) -> list[dict[str, Any]]:
-        return duckdb_receipts.watermarks(self)
+        return receipts.watermarks(self)
 
     def tables(self) -> list[dict[str, Any]]:
-        return duckdb_receipts.tables(self)
+        return receipts.tables(self)
 
     def views(self) -> dict[str, str]:
-        return duckdb_receipts.views(self)
+        return receipts.views(self)
+
+    def refresh(self, tables: list[str]) -> list[str]:
+        return []  # DuckDB has no materialised views
 
     def make_view(self, name: str, sql: str) -> None:
         if self._catalog().get(name.lower(), (False,))[0]:
             raise ColonyError(f"'{name}' is a table in the warehouse", fix="give the view another name", code=FAILED)
-        self.define(f"CREATE OR REPLACE VIEW {quote(name)} AS {_bare(sql)}", doing=f"view '{name}'")
+        self.define(f"CREATE OR REPLACE VIEW {quote(name)} AS {bare(sql)}", doing=f"view '{name}'")
         self.run(f"SELECT * FROM {quote(name)} LIMIT 0", doing=f"view '{name}'")
-        duckdb_receipts.record_view(self, name, sql)
+        receipts.record_view(self, name, sql)
 
     def holds(self, sql: str) -> bool:
-        found = self.rows(_bare(sql), doing="its query failed")
+        found = self.rows(bare(sql), doing="its query failed")
         if len(found) != 1 or len(found[0]) != 1 or not isinstance(found[0][0], bool | None):
             raise ColonyError(
                 "its query does not give one true or false", fix="write it like: select count(*) = 0 from …", code=USAGE
@@ -372,7 +411,7 @@ class DuckDB:
     def names_in(self, sql: str) -> list[str]:
         from colony_lib.base import jsontext
 
-        tree = jsontext.loads(self.one("SELECT json_serialize_sql(?)", [_bare(sql)]))
+        tree = jsontext.loads(self.one("SELECT json_serialize_sql(?)", [bare(sql)]))
         statements = tree.get("statements") or []
         if tree.get("error") or len(statements) != 1:
             why = tree.get("error_message") or f"{len(statements)} statements"
@@ -380,16 +419,8 @@ class DuckDB:
         return sorted(_tables(statements[0]) - _ctes(statements[0]))
 
 
-def _same_key(key: list[str]) -> str:
-    return " AND ".join(f"t.{quote(column)} = s.{quote(column)}" for column in key)
-
-
 def _family(kind: str) -> str:
     return next((family for family, pattern in _FAMILIES if pattern.fullmatch(kind)), kind)
-
-
-def _bare(sql: str) -> str:
-    return sql.strip().rstrip(";").rstrip()
 
 
 def _walk(tree: Any) -> Any:
@@ -414,12 +445,3 @@ def _tables(tree: Any) -> set[str]:
 def _ctes(tree: Any) -> set[str]:
     maps = [node["cte_map"]["map"] for node in _walk(tree) if isinstance(node.get("cte_map"), dict)]
     return {str(entry["key"]).lower() for entries in maps for entry in entries}
-
-
-def plain(value: Any) -> Any:
-    """A value of a row as JSON has it: times as ISO 8601 in UTC, decimals as numbers."""
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(timespec="microseconds" if value.microsecond % 1000 else "milliseconds") + "Z"
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return value

@@ -14,6 +14,7 @@ from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged
+from colony_lib.data.warehouses.sqltext import literal, quote
 
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.duckdb import DuckDB
@@ -57,16 +58,6 @@ _DATE = r"\d{4}-\d{2}-\d{2}"
 _CLOCK = r"\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 _ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
 _MOMENT = f"{_DATE}[T ]{_CLOCK}{_ZONE}?"
-
-
-def quote(name: str) -> str:
-    """An identifier in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:

@@ -1,13 +1,30 @@
-"""What Colony keeps in a DuckDB warehouse beside the rows: receipts, load history, tables, watermarks and views."""
+"""What Colony keeps in a warehouse beside the rows: receipts, load history, tables, watermarks and views."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import datetime
+from typing import Any, ClassVar, Protocol
 
-from colony_lib.data.warehouses.duckdb_rows import quote
+from colony_lib.data.warehouses.sqltext import quote
 
-if TYPE_CHECKING:
-    from colony_lib.data.warehouses.duckdb import DuckDB
+
+class Database(Protocol):
+    """What of a warehouse is needed here. `type_names`: its names for the types below, where it has others."""
+
+    type_names: ClassVar[dict[str, str]]
+
+    def run(self, sql: str, values: list[Any] | None = None) -> Any: ...
+
+    def rows(self, sql: str, values: list[Any] | None = None) -> list[Any]: ...
+
+    def one(self, sql: str, values: list[Any] | None = None) -> Any: ...
+
+    def define(self, sql: str) -> None: ...
+
+    def columns(self, table: str) -> dict[str, str] | None: ...
+
+    def count(self, table: str) -> int: ...
+
 
 _RECEIPT = {
     "load_id": "VARCHAR", "table_name": "VARCHAR", "dataset": "VARCHAR", "date": "DATE", "mode": "VARCHAR",
@@ -34,25 +51,40 @@ _TABLES = {
 }
 
 
-def make(db: DuckDB) -> None:
+def make(db: Database) -> None:
     """Make the tables that are not there."""
     for name in [name for name in _TABLES if db.columns(name) is None]:
         columns = _TABLES[name]
-        wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
+        wanted = ", ".join(f"{quote(column)} {db.type_names.get(kind, kind)}" for column, kind in columns.items())
         db.define(f"CREATE TABLE {name} ({wanted})")
 
 
-def _read(db: DuckDB, table: str, condition: str = "", values: list[Any] | None = None) -> list[dict[str, Any]]:
-    from colony_lib.data.warehouses.duckdb import plain
-
+def _read(db: Database, table: str, condition: str = "", values: list[Any] | None = None) -> list[dict[str, Any]]:
     if db.columns(table) is None:
         return []
     columns = _TABLES[table]
-    found = db.rows(f"SELECT {', '.join(map(quote, columns))} FROM {table} {condition}", values)
-    return [{column: plain(value) for column, value in zip(columns, row, strict=True)} for row in found]
+    wanted = ", ".join(
+        f"CAST({quote(column)} AS VARCHAR)" if kind == "JSON" else quote(column) for column, kind in columns.items()
+    )
+    found = db.rows(f"SELECT {wanted} FROM {table} {condition}", values)
+    kinds = columns.items()
+    return [{column: _plain(value, kind) for (column, kind), value in zip(kinds, row, strict=True)} for row in found]
 
 
-def _insert(db: DuckDB, table: str, values: dict[str, Any]) -> None:
+def plain(value: Any) -> Any:
+    """A value of a row as JSON has it: times as ISO 8601 in UTC, decimals as numbers."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(timespec="microseconds" if value.microsecond % 1000 else "milliseconds") + "Z"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value
+
+
+def _plain(value: Any, kind: str) -> Any:
+    return bool(value) if kind == "BOOLEAN" and value is not None else plain(value)
+
+
+def _insert(db: Database, table: str, values: dict[str, Any]) -> None:
     columns = _TABLES[table]
     marks = ", ".join("?" for _ in columns)
     db.run(
@@ -61,13 +93,13 @@ def _insert(db: DuckDB, table: str, values: dict[str, Any]) -> None:
     )
 
 
-def receipts(db: DuckDB, date: str | None) -> list[dict[str, Any]]:
+def receipts(db: Database, date: str | None) -> list[dict[str, Any]]:
     if date is None:
         return _read(db, "colony_loads", "ORDER BY sequence")
-    return _read(db, "colony_loads", "WHERE date = CAST(? AS DATE) ORDER BY sequence", [date])
+    return _read(db, "colony_loads", "WHERE CAST(date AS VARCHAR) = ? ORDER BY sequence", [date])
 
 
-def record(db: DuckDB, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
+def record(db: Database, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
     """See Warehouse.record. The receipt gets its `sequence`: the order of loads, whatever the clocks say."""
     receipt["sequence"] = db.one("SELECT coalesce(max(sequence), 0) + 1 FROM colony_load_history")
     db.run("DELETE FROM colony_loads WHERE load_id = ?", [receipt["load_id"]])
@@ -83,14 +115,14 @@ def record(db: DuckDB, receipt: dict[str, Any], table: dict[str, Any], watermark
         _insert(db, "colony_watermarks", watermark)
 
 
-def watermarks(db: DuckDB) -> list[dict[str, Any]]:
+def watermarks(db: Database) -> list[dict[str, Any]]:
     from colony_lib.base import jsontext
 
     found = _read(db, "colony_watermarks", "ORDER BY table_name, dataset")
     return [{**mark, "value": None if mark["value"] is None else jsontext.loads(mark["value"])} for mark in found]
 
 
-def tables(db: DuckDB) -> list[dict[str, Any]]:
+def tables(db: Database) -> list[dict[str, Any]]:
     found = _read(db, "colony_tables", "ORDER BY table_name")
     return [
         {**table, "rows": db.count(table["table_name"])}
@@ -99,10 +131,10 @@ def tables(db: DuckDB) -> list[dict[str, Any]]:
     ]
 
 
-def views(db: DuckDB) -> dict[str, str]:
+def views(db: Database) -> dict[str, str]:
     return {view["name"]: view["sql"] for view in _read(db, "colony_views", "ORDER BY name")}
 
 
-def record_view(db: DuckDB, name: str, sql: str) -> None:
+def record_view(db: Database, name: str, sql: str) -> None:
     db.run("DELETE FROM colony_views WHERE name = ?", [name])
     _insert(db, "colony_views", {"name": name, "sql": sql})

@@ -1,0 +1,53 @@
+"""Pieces of SQL, and of refusals, that every warehouse uses."""
+
+from __future__ import annotations
+
+from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.base.text import escape
+
+EXACT = 2**53  # the integers a double holds exactly
+
+
+def quote(name: str) -> str:
+    """An identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def bare(sql: str) -> str:
+    """The query without the semicolon at its end."""
+    return sql.strip().rstrip(";").rstrip()
+
+
+def same_key(key: list[str]) -> str:
+    """That rows of `t` and `s` have the same key."""
+    return " AND ".join(f"t.{quote(column)} = s.{quote(column)}" for column in key)
+
+
+def check_lost(table: str, there: dict[str, str], columns: dict[str, str], where: str) -> None:
+    """ColonyError when the table has columns that the rows have not."""
+    names = {column.lower() for column in columns}
+    lost = [column for column in there if column.lower() not in names]
+    if lost:
+        raise ColonyError(
+            f"table '{table}' has {'columns' if len(lost) > 1 else 'column'} "
+            + ", ".join(f"'{escape(column)}'" for column in lost)
+            + ", the file has not",
+            where=where,
+            fix="was it renamed? bring it back in the transformation, or drop it from the table",
+            code=FAILED,
+        )
+
+
+def another_type(table: str, column: str, old: str, new: str, where: str) -> ColonyError:
+    """The refusal of a column whose type has changed."""
+    return ColonyError(
+        f"column '{escape(column)}' of table '{table}' is {old}, in the file it is {new}",
+        where=where,
+        fix="bring the type back in the transformation, or load into another table",
+        code=FAILED,
+    )

@@ -1,0 +1,424 @@
+"""Loading into PostgreSQL and SQLite: what the loader promises of DuckDB holds there, and what is theirs alone."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from colony_lib.base.errors import BUSY, FAILED, ColonyError
+from colony_lib.data import load as loader
+from colony_lib.data import pipeline as pipelines
+from colony_lib.data.warehouses import postgresql
+from tests.conftest import REPOSITORY, clean_environment
+from tests.data.loading import DATE, day, write_pipeline
+from tests.postgres import PASSWORD, PostgreSQL
+
+ROWS = [{"k": 1, "a": "x"}, {"k": 2, "a": None}, {"k": 3, "a": ""}]
+NEXT = "2013-02-09"
+
+
+class Engine:
+    """One kind of warehouse, and what another program sees in it."""
+
+    def __init__(self, name: str, url: str, query: Callable[[str], list[Any]]) -> None:
+        self.name = name
+        self.url = url
+        self.query = query
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQL]:
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: PostgreSQL) -> str:
+    """The URL of a new database of the server."""
+    name = f"d{time.monotonic_ns()}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.url.removesuffix("/postgres") + f"/{name}"
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def engine(request: pytest.FixtureRequest, folder: Path) -> Engine:
+    if request.param == "sqlite":
+        path = folder / "w.db"
+
+        def look(sql: str) -> list[Any]:
+            connection = sqlite3.connect(path)
+            try:
+                return connection.execute(sql).fetchall()
+            finally:
+                connection.close()
+
+        return Engine("sqlite", "sqlite:///w.db", look)
+    url: str = request.getfixturevalue("database")
+
+    def ask(sql: str) -> list[Any]:
+        with psycopg.connect(url, autocommit=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    return Engine("postgresql", url, ask)
+
+
+def pipeline(folder: Path, engine: Engine, mode: str = "upsert", **more: Any) -> None:
+    settings = {"table": "t", "mode": mode} | ({"key": "k"} if mode == "upsert" else {})
+    write_pipeline(folder, {"t": {"load": settings}}, warehouse={"url": engine.url}, **more)
+
+
+def load(date: str = DATE, **options: Any) -> dict[str, Any]:
+    return loader.load(pipelines.load(), date, [], **options)[0]
+
+
+def refused(code: int = FAILED, date: str = DATE, **options: Any) -> str:
+    with pytest.raises(ColonyError) as caught:
+        load(date, **options)
+    assert caught.value.code == code, caught.value
+    return str(caught.value)
+
+
+def counts(summary: dict[str, Any], table: str = "t") -> list[int]:
+    """[before, after, inserted, updated, unchanged, deleted]"""
+    keys = ("rows_before", "rows_after", "inserted", "updated", "unchanged", "deleted")
+    return [summary["tables"][table][key] for key in keys]
+
+
+def test_every_value_arrives_as_it_is(folder: Path, engine: Engine) -> None:
+    fields = {
+        "id": "integer", "name": "string", "delay": "number", "ok": "boolean", "day": "date", "at": "time",
+        "hour": "datetime", "tags": "array", "more": "object",
+    }  # fmt: skip
+    schema = {"fields": [{"name": name, "type": kind} for name, kind in fields.items()]}
+    write_pipeline(folder, {"t": {"schema": schema, "load": {"table": "t"}}}, warehouse={"url": engine.url})
+    row = {
+        "id": 9223372036854775807, "name": 'Zoë "q", \\ \r\n\t\u2028 \U0001f6eb', "delay": 0.1, "ok": True, "day": "2013-02-08",
+        "at": "05:17:00", "hour": "2013-02-08T05:00:00-05:00", "tags": [1, "two", None], "more": {"a": {"b": 1.5}},
+    }  # fmt: skip
+    other = {**dict.fromkeys(row), "id": -9007199254740993, "delay": 1e300, "name": "", "ok": False}
+    nothing = dict.fromkeys(row)
+    day(folder, "t", [row, other, nothing])
+    assert load()["tables"]["t"]["inserted"] == 3
+    first, second, third = engine.query('select * from t order by id is null, id = -9007199254740993, "id"')
+    assert first[:4] == (9223372036854775807, row["name"], 0.1, True)
+    assert [second[0], second[1], second[2], second[3]] == [-9007199254740993, "", 1e300, False]
+    assert third == (None,) * 9
+    if engine.name == "postgresql":
+        assert first[4:7] == (datetime.date(2013, 2, 8), datetime.time(5, 17), datetime.datetime(2013, 2, 8, 10))
+        assert first[7:] == ([1, "two", None], {"a": {"b": 1.5}})
+    else:
+        assert first[4:7] == ("2013-02-08", "05:17:00", "2013-02-08 10:00:00")
+        assert [json.loads(text) for text in first[7:]] == [[1, "two", None], {"a": {"b": 1.5}}]
+
+
+def test_an_upsert_counts_what_is_new_changed_and_the_same(folder: Path, engine: Engine) -> None:
+    pipeline(folder, engine)
+    day(folder, "t", ROWS)
+    assert counts(load()) == [0, 3, 3, 0, 0, 0]
+    day(folder, "t", [{"k": 2, "a": "new"}, {"k": 3, "a": ""}, {"k": 4, "a": None}], NEXT)
+    assert counts(load(NEXT)) == [3, 4, 1, 1, 1, 0]
+    assert engine.query("select k, a from t order by k") == [(1, "x"), (2, "new"), (3, ""), (4, None)]
+
+
+def test_a_repeat_of_a_load_changes_nothing_at_all(folder: Path, engine: Engine) -> None:
+    for mode in ("append", "replace", "upsert"):
+        write_pipeline(
+            folder,
+            {"t": {"load": {"table": f"t_{mode}", "mode": mode, **({"key": "k"} if mode == "upsert" else {})}}},
+            warehouse={"url": engine.url},
+        )
+        day(folder, "t", ROWS)
+        assert load()["status"] == "loaded"
+        again = load()
+        assert again["status"] == "unchanged" and again["tables"][f"t_{mode}"]["repeat"] is True
+        assert engine.query(f"select count(*) from t_{mode}") == [(3,)]
+    assert engine.query("select count(*) from colony_loads") == [(3,)]
+    assert engine.query("select count(*) from colony_load_history") == [(3,)]
+
+
+def test_a_replace_keeps_the_old_rows_as_parquet_with_their_types(folder: Path, engine: Engine) -> None:
+    import duckdb
+
+    pipeline(folder, engine, "replace")
+    day(folder, "t", [{"k": 1, "a": "x", "d": "2013-02-08", "n": 1.5}, {"k": 2, "a": "", "d": None, "n": None}])
+    load()
+    day(folder, "t", [{"k": 1, "a": "x", "d": "2013-02-08", "n": 1.5}, {"k": 9, "a": None, "d": None, "n": 2.5}], NEXT)
+    summary = load(NEXT)
+    assert counts(summary) == [2, 2, 1, 0, 1, 1]
+    kept = folder / summary["tables"]["t"]["backup"]
+    found = duckdb.sql(f"select k, a, d::varchar, n from '{kept}' order by k").fetchall()
+    assert found == [(1, "x", "2013-02-08", 1.5), (2, "", None, None)]
+    assert engine.query("select k, a from t order by k") == [(1, "x"), (9, None)]
+
+
+def test_columns_are_added_widened_and_otherwise_refused(folder: Path, engine: Engine) -> None:
+    pipeline(folder, engine)
+    day(folder, "t", [{"k": 1, "a": 1, "e": None}])
+    load()
+    day(folder, "t", [{"k": 2, "a": 1.5, "e": 3, "b": True}], NEXT)
+    notes = " ".join(load(NEXT)["notes"])
+    assert "added column 'b'" in notes and "column 'a' of 't' is " in notes and "had no value yet" in notes
+    assert engine.query("select k, a, e, b from t order by k") == [(1, 1, None, None), (2, 1.5, 3, True)]
+    day(folder, "t", [{"k": 3, "a": "text", "e": 1, "b": None}], "2013-02-10")
+    assert "column 'a' of table 't' is" in refused(date="2013-02-10")
+    day(folder, "t", [{"k": 3, "b": None, "e": 1}], "2013-02-11")
+    assert "table 't' has column 'a', the file has not" in refused(date="2013-02-11")
+    assert engine.query("select count(*) from t") == [(2,)]
+
+
+def test_views_and_checks_follow_the_rows_or_take_everything_back(folder: Path, engine: Engine) -> None:
+    views = {"big": "select k from t where k > 1", "bigger": "select max(k) as k from big"}
+    pipeline(folder, engine, views=views, post_load=[{"name": "few", "sql": "select count(*) < 5 from t"}])
+    day(folder, "t", ROWS)
+    assert load()["views"] == ["big", "bigger"]
+    assert engine.query("select k from bigger") == [(3,)]
+    day(folder, "t", [{"k": k, "a": "y"} for k in range(10, 20)], NEXT)
+    assert "post-load check 'few' is false; everything was rolled back" in refused(date=NEXT)
+    assert engine.query("select count(*) from t") == [(3,)]
+    assert engine.query("select count(*) from colony_load_history") == [(1,)]
+    views["big"] = "select k, a from t"  # a view that is read by another may change its columns too
+    views.pop("bigger")
+    pipeline(folder, engine, views=views)
+    load(NEXT)
+    assert len(engine.query("select k, a from big")) == 13
+
+
+@pytest.mark.parametrize("sql", ["select 1; drop table t", "select count(*) = 3 from t; commit", "drop table t"])
+def test_a_check_is_one_statement_that_reads(folder: Path, engine: Engine, sql: str) -> None:
+    pipeline(folder, engine, post_load=[{"name": "evil", "sql": sql}])
+    day(folder, "t", ROWS)
+    assert "write one SELECT statement" in refused(code=2)
+
+
+def test_receipts_watermarks_and_status_are_those_of_the_warehouse(folder: Path, engine: Engine) -> None:
+    pipeline(folder, engine)
+    day(folder, "t", ROWS)
+    load()
+    day(folder, "t", [{"k": 5, "a": "z"}], NEXT)
+    load(NEXT)
+    document = loader.status(pipelines.load())
+    assert document["tables"]["t"]["rows"] == 4 and document["tables"]["t"]["watermark"] == NEXT
+    report = json.loads((folder / "reports" / f"load_{DATE}.json").read_text())
+    [receipt] = report["receipts"]
+    assert receipt["record_count"] == 3 and receipt["unchecked"] is False and receipt["loaded_at"].endswith("Z")
+    assert receipt["date"] == DATE
+    assert PASSWORD not in json.dumps(document) + json.dumps(report)
+
+
+def test_a_dry_run_tells_all_and_leaves_nothing(folder: Path, engine: Engine) -> None:
+    pipeline(folder, engine)
+    day(folder, "t", ROWS)
+    assert counts(load(dry_run=True)) == [0, 3, 3, 0, 0, 0]
+    if engine.name == "sqlite":
+        assert not (folder / "w.db").exists()
+    else:
+        assert engine.query("select count(*) from pg_class where relname = 't'") == [(0,)]
+
+
+def test_names_that_are_sql_are_only_names(folder: Path, engine: Engine) -> None:
+    pipeline(folder, engine)
+    odd = "a\"; drop table t; --%s ? ' ö"
+    day(folder, "t", [{"k": 1, odd: "x"}])
+    load()
+    day(folder, "t", [{"k": 1, odd: "100 % ? %s"}], NEXT)
+    assert counts(load(NEXT)) == [1, 1, 0, 1, 0, 0]
+    assert engine.query("select * from t") == [(1, "100 % ? %s")]
+
+
+KILLED = """\
+import os, signal, sys
+from colony_lib.base.errors import ColonyError
+from colony_lib.data import load as loader, pipeline as pipelines, warehouses
+from colony_lib.data.warehouses import receipts, remote
+point = sys.argv[1]
+def die(*given, **named):
+    os.kill(os.getpid(), signal.SIGKILL)
+if point == "staged": remote.Remote.check_key = die
+if point == "rows": loader._verify = die
+if point == "receipt": receipts._insert = die
+if point == "commit":
+    module = sys.modules[type(None).__module__]
+    from colony_lib.data.warehouses import postgresql, sqlite
+    postgresql.PostgreSQL.commit = sqlite.SQLite.commit = die
+if point == "after": loader.load_metadata.follow = die
+loader.load(pipelines.load(), sys.argv[2], [])
+"""
+
+
+@pytest.mark.parametrize("point", ["staged", "rows", "receipt", "commit", "after"])
+def test_a_load_that_is_killed_leaves_all_or_nothing_and_the_next_knows_which(
+    folder: Path, engine: Engine, point: str
+) -> None:
+    pipeline(folder, engine)
+    day(folder, "t", ROWS)
+    load()
+    day(folder, "t", [{"k": 3, "a": "changed"}, {"k": 4, "a": "new"}], NEXT)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, point, NEXT], cwd=folder, env=clean_environment(PYTHONPATH=str(REPOSITORY))
+    )
+    assert done.returncode == -signal.SIGKILL
+    whole = [(1, "x"), (2, None), (3, "changed"), (4, "new")]
+    before = [(1, "x"), (2, None), (3, "")]
+    assert engine.query("select k, a from t order by k") == (whole if point == "after" else before)
+    summary = load(NEXT)
+    assert summary["tables"]["t"]["repeat"] is (point == "after")
+    assert engine.query("select k, a from t order by k") == whole
+    assert engine.query("select count(*) from colony_load_history") == [(2,)]
+
+
+# --- SQLite alone
+
+
+def test_a_sqlite_file_that_another_writes_is_waited_for_and_then_said(folder: Path) -> None:
+    engine = Engine("sqlite", "sqlite:///w.db", lambda sql: [])
+    pipeline(folder, engine)
+    day(folder, "t", ROWS)
+    other = sqlite3.connect(folder / "w.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE mine (x)")
+    assert "'w.db' is in use by another program" in refused(BUSY, timeout=0.3)
+    other.execute("COMMIT")
+    assert counts(load()) == [0, 3, 3, 0, 0, 0]
+    other.close()
+
+
+def test_a_file_that_is_no_sqlite_file_is_left_alone(folder: Path) -> None:
+    pipeline(folder, Engine("sqlite", "sqlite:///w.db", lambda sql: []))
+    (folder / "w.db").write_text("these are my notes, no database at all " * 100)
+    day(folder, "t", ROWS)
+    assert "cannot open the warehouse 'w.db': file is not a database" in refused()
+    assert (folder / "w.db").read_text().startswith("these are my notes")
+
+
+# --- PostgreSQL alone
+
+
+def postgres(database: str) -> Engine:
+    return Engine("postgresql", database, lambda sql: [])
+
+
+def test_the_password_is_in_no_message_and_no_file(folder: Path, database: str, server: PostgreSQL) -> None:
+    pipeline(folder, postgres(database))
+    day(folder, "t", ROWS)
+    summary = load()
+    assert summary["warehouse"] == database.replace(f"loader:{PASSWORD}@", "")
+    for wrong in (database.replace(PASSWORD, "wrong-" + PASSWORD), database.replace(str(server.port), "1")):
+        pipeline(folder, postgres(wrong))
+        said = refused()
+        assert "cannot connect to the warehouse postgresql://127.0.0.1:" in said and PASSWORD not in said
+    texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "pipeline.yml"]
+    assert not any(PASSWORD.encode() in text for text in texts)
+
+
+def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(folder: Path, database: str) -> None:
+    pipeline(folder, postgres(database))
+    day(folder, "t", ROWS)
+    load()
+    day(folder, "t", [{"k": 9, "a": "z"}], NEXT)
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        assert "somebody else holds it locked" in refused(BUSY, NEXT, timeout=1)
+    assert counts(load(NEXT)) == [3, 4, 1, 0, 0, 0]
+
+
+def test_a_load_from_another_machine_is_waited_for_and_named(folder: Path, database: str) -> None:
+    """Its lock of Colony's is on its own disk; only the server knows of both."""
+    pipeline(folder, postgres(database))
+    day(folder, "t", ROWS)
+    with psycopg.connect(database, autocommit=True, application_name="colony load, other host") as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [postgresql._LOCK])
+        said = refused(BUSY, timeout=0.3)
+        assert "is being loaded by 'colony load, other host' at 127.0.0.1 (backend" in said
+    assert counts(load()) == [0, 3, 3, 0, 0, 0]
+
+
+def test_a_server_that_dies_while_rows_are_copied_leaves_nothing_half_loaded(folder: Path) -> None:
+    with PostgreSQL() as server:
+        pipeline(folder, postgres(server.url))
+        day(folder, "t", ROWS)
+        load()
+        day(folder, "t", [{"k": k, "a": "y" * 200} for k in range(20_000)], NEXT)
+        original = postgresql.os.read
+
+        def read(fd: int, size: int) -> bytes:
+            server.die()
+            return original(fd, size)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(postgresql.os, "read", read)
+            said = refused(date=NEXT)
+        assert "is lost" in said and "cannot hand" in said
+        server.start()
+        with psycopg.connect(server.url) as look:
+            assert look.execute("select count(*) from t").fetchone() == (3,)
+        assert counts(load(NEXT)) == [3, 20_000, 19_997, 3, 0, 0]
+
+
+def test_materialised_views_over_the_tables_are_refreshed_in_the_same_transaction(folder: Path, database: str) -> None:
+    pipeline(folder, postgres(database), views={"big": "select k from t where k > 1"})
+    day(folder, "t", ROWS)
+    load()
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM big")
+        other.execute("CREATE MATERIALIZED VIEW twice AS SELECT n * 2 AS n FROM counted")
+        day(folder, "t", [{"k": 9, "a": "z"}], NEXT)
+        notes = load(NEXT)["notes"]
+        assert notes == ["refreshed materialised view 'counted'", "refreshed materialised view 'twice'"]
+        assert other.execute("SELECT n FROM twice").fetchone() == (6,)
+
+
+def test_a_unique_constraint_of_the_tables_own_takes_everything_back(folder: Path, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("CREATE TABLE t (k int PRIMARY KEY, a varchar(3) UNIQUE)")
+    pipeline(folder, postgres(database))
+    day(folder, "t", [{"k": 1, "a": "x"}, {"k": 2, "a": "x"}])
+    assert "duplicate key value violates unique constraint" in refused()
+    day(folder, "t", [{"k": 1, "a": "x"}, {"k": 2, "a": "long"}])
+    assert "value too long for type character varying(3)" in refused()
+    day(folder, "t", [{"k": 1, "a": "x"}, {"k": 2, "a": "y"}])
+    assert counts(load()) == [0, 2, 2, 0, 0, 0]
+
+
+def test_loads_at_the_same_time_never_mix(folder: Path, database: str) -> None:
+    pipeline(folder, postgres(database))
+    for number in range(4):
+        day(folder, "t", [{"k": k, "a": str(number)} for k in range(2000)], f"2013-02-1{number}")
+    code = "import sys; from colony_lib.data import load, pipeline; load.load(pipeline.load(), sys.argv[1], [], timeout=60)"
+    words = [sys.executable, "-c", code]
+    started = [
+        subprocess.Popen([*words, f"2013-02-1{number}"], cwd=folder, env=clean_environment(PYTHONPATH=str(REPOSITORY)))
+        for number in range(4)
+    ]
+    assert [process.wait(120) for process in started] == [0] * 4
+    with psycopg.connect(database) as look:
+        assert len(look.execute("select distinct a from t").fetchall()) == 1
+        assert look.execute("select count(*) from colony_loads").fetchone() == (4,)
+
+
+def test_an_interrupt_while_the_server_works_ends_the_load_and_takes_it_back(folder: Path, database: str) -> None:
+    pipeline(folder, postgres(database), post_load=[{"name": "slow", "sql": "select pg_sleep(60) is not null"}])
+    day(folder, "t", ROWS)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    timer.join()
+    with psycopg.connect(database) as look:
+        assert look.execute("select count(*) from pg_class where relname = 't'").fetchone() == (0,)
