@@ -167,6 +167,7 @@ def _one(request: Request, source: Source) -> Outcome:
         _check_whole(request, source, collected, kept)
         path = request.pipeline.path("raw", request.name, request.date)
         _write(request, collected, path, fetch_time)
+        source.keep()
     except Unreadable as unreadable:
         error = unreadable
         _keep_problems(request, kept)

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 Problem = tuple[int, str, "Any"]  # line (CSV, NDJSON) or place in the list from 1 on, the reason, what stood there
-FORMATS = ("csv", "json", "ndjson")
+FORMATS = ("csv", "json", "ndjson", "parquet")
 _CELL_LIMIT = 1 << 20  # characters; one stray quote must not swallow the rest of a file into a cell
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+_PARQUET = b"PAR1"  # what such a file begins and ends with
 
 
 class Refusing(list[Problem]):
@@ -66,7 +67,9 @@ def unzip(data: bytes, name: str, limit: int = files.LIMIT) -> bytes:
 
 
 def detect(data: bytes, path: str = "-") -> str:
-    """'csv', 'json' or 'ndjson': by the name's suffix, else by what it begins with."""
+    """'csv', 'json', 'ndjson' or 'parquet': by the name's suffix, else by what it begins with."""
+    if data.startswith(_PARQUET) and data.endswith(_PARQUET):
+        return "parquet"
     known = _SUFFIXES.get(suffix(path))
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if known == "csv" or (known is None and start and start[:1] not in b"[{"):

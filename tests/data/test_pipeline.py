@@ -66,16 +66,7 @@ def test_the_examples_pipeline_is_good() -> None:
         ("timeout: 30s", "timeout: soon", "'sources.flights.timeout' must be a duration such as 500ms, 30s or 10m, not 'soon' at pipeline.yml:7"),
         ("timeout: 30s", "max_bytes: big", "'sources.flights.max_bytes' must be a size such as 200MB, not 'big' at pipeline.yml:7"),
         ("type: rest", "type: rset", "unknown type of source 'rset' at pipeline.yml:4; did you mean 'rest'?"),
-        (
-            "type: rest",
-            "type: s3",
-            "sources of type 's3' come in a later version at pipeline.yml:4; the types of this version are rest and file",
-        ),
-        (
-            "type: rest\n    url",
-            "type: sql\n    query: select 1\n    url",
-            "sources of type 'sql' come in a later version at pipeline.yml:4; the types of this version are rest and file",
-        ),
+        ("type: rest", "type: sqs", "unknown type of source 'sqs' at pipeline.yml:4; did you mean 'sql'?"),
         ("    url: $API/flights\n", "", "'sources.flights' has no 'url' at pipeline.yml:3; add 'url:'"),
         ("path: data/airlines.csv", "url: x", "'sources.airlines' has no 'path' at pipeline.yml:8; add 'path:'"),
         ("  airlines:", "  ../airlines:", "the key '../airlines' in 'sources' must be a name of letters"),

@@ -9,6 +9,7 @@ is asked of anyone) and has
 * `plan()`: what a fetch would do, as a dict for --dry-run, asking nobody;
 * `batches()`: an iterator of lists of values, in order (bad ones may go to `request.tally.problems` instead), which
   looks at `request.stop` when it waits;
+* `keep()`: called once the raw file is there; notes what the next fetch must know;
 * `expected`: after the last batch, how many records there should be, or None when the source does not say.
 """
 
@@ -34,9 +35,15 @@ if TYPE_CHECKING:
 
         def batches(self) -> Iterator[list[Any]]: ...
 
+        def keep(self) -> None: ...
 
-TYPES = {"rest": "colony_lib.data.sources.rest", "file": "colony_lib.data.sources.files"}
-LATER = ("s3", "sql")
+
+TYPES = {
+    "rest": "colony_lib.data.sources.rest",
+    "file": "colony_lib.data.sources.files",
+    "s3": "colony_lib.data.sources.s3",
+    "sql": "colony_lib.data.sources.sql",
+}
 
 
 class Problems(list["dict[str, Any]"]):
@@ -110,10 +117,7 @@ def check_type(kind: str, where: str | None = None) -> None:
     """ColonyError (USAGE) when this version has no such type of source."""
     if kind in TYPES:
         return
-    there = "the types of this version are " + " and ".join(TYPES)
-    if kind in LATER:
-        raise ColonyError(f"sources of type '{kind}' come in a later version", where=where, fix=there, code=USAGE)
-    hint = nearest(kind, TYPES) or there
+    hint = nearest(kind, TYPES) or "the types are " + ", ".join(TYPES)
     raise ColonyError(f"unknown type of source '{escape(kind)}'", where=where, fix=hint, code=USAGE)
 
 

@@ -1,4 +1,4 @@
-"""Sources of type `file`: CSV, JSON and NDJSON files of this machine, by path or glob, gzip included."""
+"""Sources of type `file`: CSV, JSON, NDJSON and Parquet files of this machine, by path or glob, gzip included."""
 
 from __future__ import annotations
 
@@ -70,27 +70,37 @@ class Source:
             raise ColonyError(f"'{escape(shown)}' is gone, or a link to nothing", code=FAILED) from None
         except ColonyError as error:  # too large, no regular file
             raise ColonyError(error.what, where=error.where, fix=error.fix, code=FAILED) from None
-        try:
-            data = readers.unzip(packed, shown, self.max_bytes)
-            yield from self._parsed(data, path, shown)
-        except ColonyError as error:
-            what = error.what
-            raise Unreadable(what, origin=error.where or escape(shown), body=packed[:2000], fix=error.fix) from None
+        yield from parsed(packed, path, shown, self.settings, self.request.tally.problems, self.max_bytes)
 
-    def _parsed(self, data: bytes, path: str, shown: str) -> Iterator[Any]:
-        kind = self.settings.get("format") or readers.detect(data, path)
-        problems = self.request.tally.problems
-        if kind == "csv":
-            if not data.strip():
-                raise ColonyError("the file is empty: there is not even a header line")
-            yield from readers.Csv(
-                data,
-                shown,
-                problems,
-                encoding=self.settings.get("encoding", "utf-8"),
-                delimiter=self.settings.get("delimiter") or ("\t" if readers.suffix(path) == ".tsv" else ","),
-            )
-        elif kind == "ndjson":
-            yield from readers.ndjson(data, shown, problems)
-        else:
-            yield from readers.records_in(jsontext.loads(data, where=escape(shown)), self.settings.get("records"))
+    def keep(self) -> None:
+        """Nothing is noted of a file."""
+
+
+def parsed(
+    packed: bytes, path: str, shown: str, settings: dict[str, Any], problems: readers.Problems, limit: int
+) -> Iterator[Any]:
+    """The records of a file's bytes, by the source's `format`, `encoding`, `delimiter` and `records`, or by what the
+    name and the bytes tell. Unreadable when they are none."""
+    try:
+        yield from _records(readers.unzip(packed, shown, limit), path, shown, settings, problems)
+    except ColonyError as error:
+        what = error.what
+        raise Unreadable(what, origin=error.where or escape(shown), body=packed[:2000], fix=error.fix) from None
+
+
+def _records(data: bytes, path: str, shown: str, settings: dict[str, Any], problems: readers.Problems) -> Iterator[Any]:
+    kind = settings.get("format") or readers.detect(data, path)
+    if kind == "csv":
+        if not data.strip():
+            raise ColonyError("the file is empty: there is not even a header line")
+        encoding = settings.get("encoding", "utf-8")
+        delimiter = settings.get("delimiter") or ("\t" if readers.suffix(path) == ".tsv" else ",")
+        yield from readers.Csv(data, shown, problems, encoding=encoding, delimiter=delimiter)
+    elif kind == "ndjson":
+        yield from readers.ndjson(data, shown, problems)
+    elif kind == "parquet":
+        from colony_lib.data import parquet
+
+        yield from parquet.rows(data, shown)
+    else:
+        yield from readers.records_in(jsontext.loads(data, where=escape(shown)), settings.get("records"))

@@ -55,6 +55,9 @@ class Source:
         self.breaker = self._breaker()
         self.bucket = self._bucket()
 
+    def keep(self) -> None:
+        """Nothing is noted of a reply: what is new is told by the watermark of the load."""
+
     @property
     def origin(self) -> str:
         return self._transport().shown(with_query(self.url, self.params))
