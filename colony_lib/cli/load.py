@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from colony_lib.base import locks
-from colony_lib.base.errors import OK, ColonyError
+from colony_lib.base.errors import OK, USAGE, ColonyError
 from colony_lib.cli import args, show
 
 TYPE_CHECKING = False
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
             "colony load flights --date 2013-02-08 --dry-run",
             "colony load --json | jq .tables",
             "colony load --status",
+            "colony load --restore planes",
         ],
         DETAILS,
     )
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="do all, print what it came to, and take it back")
     parser.add_argument("--status", action="store_true", help="print what is in the warehouse and load nothing")
+    parser.add_argument("--restore", metavar="TABLE", help="take a table back to its last backup, and load nothing")
     parser.add_argument("--pipeline", metavar="FILE", help="the pipeline file (default: pipeline.yml)")
     args.add_lock_timeout(parser)
     args.add_json(parser)
@@ -55,6 +57,8 @@ def main(argv: list[str]) -> int:
     pipeline = pipelines.load(given.pipeline)
     if given.status:
         return _status(pipeline, given)
+    if given.restore is not None:
+        return _restore(pipeline, given)
     date = pipelines.logical_date(given.date)
     if given.unchecked:
         show.warn("--unchecked: loading whatever validation says", "load")
@@ -72,6 +76,18 @@ def _status(pipeline: Pipeline, given: Any) -> int:
         return OK
     rows = [{"table": name, **table} for name, table in document["tables"].items()]
     show.table(rows, ["table", "rows", "date", "watermark", "last_load_time", ("load_id", "LOAD"), "warehouse"])
+    return OK
+
+
+def _restore(pipeline: Pipeline, given: Any) -> int:
+    from colony_lib.data import load, summary
+
+    if given.datasets or given.dry_run:
+        raise ColonyError("--restore takes a table and nothing else", code=USAGE)
+    done = load.restore(pipeline, given.restore, locks.default_timeout)
+    if pipeline.in_colony():
+        summary.log("load", "warn", f"table '{given.restore}' was taken back to its last backup")
+    _print(done, given)
     return OK
 
 

@@ -18,13 +18,12 @@ from typing import Any
 from colony_lib.base import clock, jsontext, locks
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data import load_after, load_gate, load_metadata, warehouses
+from colony_lib.data import load_after, load_gate, load_metadata, load_modes, warehouses
 from colony_lib.data.load_gate import Item
+from colony_lib.data.load_modes import CHANGES
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import Staged, Warehouse
 from colony_lib.store import env
-
-CHANGES = ("inserted", "updated", "deleted")
 
 
 def warehouse_url(pipeline: Pipeline) -> tuple[str, str]:
@@ -65,6 +64,14 @@ def load(
             item.close()
     summary["seconds"] = round(time.monotonic() - started, 3)
     return summary, items
+
+
+def restore(pipeline: Pipeline, table: str, timeout: float = 10.0) -> dict[str, Any]:
+    """Take a table back to its last backup; see load_restore."""
+    from colony_lib.data import load_restore
+
+    with opened(pipeline, timeout) as warehouse:
+        return load_restore.restore(pipeline, warehouse, table)
 
 
 def status(pipeline: Pipeline, timeout: float = 10.0) -> dict[str, Any]:
@@ -235,43 +242,23 @@ def _apply(
     dry_run: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Bring one dataset's rows into its table, check the arithmetic and write the receipt; (result, notes)."""
-    notes = warehouse.fit(item.table, staged) if staged.rows else []
+    notes = warehouse.fit(item.table, staged, load_modes.own_columns(item)) if staged.rows else []
     there = warehouse.columns(item.table) is not None
     before = warehouse.count(item.table) if there else 0
-    counts = dict.fromkeys((*CHANGES, "unchanged"), 0)
-    backup = None
-    if there and item.mode == "upsert" and staged.rows:
-        changed = warehouse.upsert(item.table, staged, item.key)
-        counts["inserted"] = warehouse.count(item.table) - before
-        counts["updated"] = changed - counts["inserted"]
-        counts["unchanged"] = staged.rows - changed
-        matching = warehouse.matching(item.table, staged, item.key)
-        if matching > staged.rows:
-            raise ColonyError(
-                f"table '{item.table}' has {plural(matching, 'row')} for {plural(staged.rows, 'key')}: "
-                f"its key ({', '.join(item.key)}) is not unique in it",
-                where=pipeline.where("datasets", item.dataset, "load"),
-                fix="remove the repeated rows from the table; nothing was loaded",
-                code=FAILED,
-            )
-        counts["unchanged"] -= staged.rows - matching  # what is not in the table now did not stay the same in it
-    elif there and item.mode == "append" and staged.rows:
-        notes += _again(warehouse, item, date)
-        warehouse.append(item.table, staged)
-        counts["inserted"] = staged.rows
-    elif there and item.mode == "replace":
-        counts["unchanged"] = warehouse.common(item.table, staged) if staged.rows else 0
-        counts["inserted"] = staged.rows - counts["unchanged"]
-        counts["deleted"] = before - counts["unchanged"]
-        if counts["inserted"] or counts["deleted"]:
-            if before and not dry_run:
-                backup = _backed_up(pipeline, warehouse, item, date, before)
-                notes.append(f"kept the {plural(before, 'row')} of '{item.table}' before the replace in {backup}")
-            warehouse.clear(item.table)
-            if staged.rows:
-                warehouse.append(item.table, staged)
+    applied = load_modes.Applied()
+    if there:
+        if item.mode == "append" and staged.rows:
+            notes += _again(warehouse, item, date)
+        where = pipeline.where("datasets", item.dataset, "load")
+
+        def keep() -> str | None:
+            return None if dry_run else _backed_up(pipeline, warehouse, item, date, before)
+
+        applied = load_modes.apply(warehouse, item, staged, date, before=before, where=where, keep=keep)
+        notes += applied.notes
+    counts, backup = applied.counts, applied.backup
     after = warehouse.count(item.table) if there else 0
-    _verify(item, staged.rows, before, after, counts)
+    _verify(item, staged.rows, before, after, counts, applied.versions)
     result = {
         "dataset": item.dataset,
         "mode": item.mode,
@@ -288,9 +275,9 @@ def _apply(
     return result, notes
 
 
-def _verify(item: Item, rows: int, before: int, after: int, counts: dict[str, int]) -> None:
+def _verify(item: Item, rows: int, before: int, after: int, counts: dict[str, int], versions: int = 0) -> None:
     whole = counts["inserted"] + counts["updated"] + counts["unchanged"] == rows
-    if not whole or min(counts.values()) < 0 or after != before + counts["inserted"] - counts["deleted"]:
+    if not whole or min(counts.values()) < 0 or after != before + counts["inserted"] + versions - counts["deleted"]:
         shown = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         raise ColonyError(
             f"the row counts of table '{item.table}' do not add up: {before:,} before, {after:,} after, "

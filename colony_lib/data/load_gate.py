@@ -14,6 +14,7 @@ from colony_lib.data.pipeline import Pipeline
 
 PASSING = ("PASS", "WARN")
 _BLOCK = 1 << 20
+_SHARING = {"append", "upsert"}  # modes in which several datasets may have one table
 RESERVED = "colony_"  # tables whose names start so are Colony's own
 
 
@@ -92,7 +93,7 @@ def _check_tables(pipeline: Pipeline, names: list[str]) -> None:
                 f"table '{item.table}' is also the {taken[folded]}", where=where, fix="rename one", code=USAGE
             )
         other = replaced.setdefault(folded, name)
-        if other != name and "replace" in (item.mode, Item(other, pipeline.dataset(other), "", "").mode):
+        if other != name and not {item.mode, Item(other, pipeline.dataset(other), "", "").mode} <= _SHARING:
             raise ColonyError(
                 f"datasets '{other}' and '{name}' load into one table '{item.table}', and one of them replaces it",
                 where=where,

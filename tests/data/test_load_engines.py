@@ -23,7 +23,7 @@ from colony_lib.data import load as loader
 from colony_lib.data import pipeline as pipelines
 from colony_lib.data.warehouses import postgresql
 from tests.conftest import REPOSITORY, clean_environment
-from tests.data.loading import DATE, day, write_pipeline
+from tests.data.loading import DATE, day, query, write_pipeline
 from tests.postgres import PASSWORD, PostgreSQL
 
 ROWS = [{"k": 1, "a": "x"}, {"k": 2, "a": None}, {"k": 3, "a": ""}]
@@ -57,8 +57,19 @@ def database(server: PostgreSQL) -> str:
     return server.url.removesuffix("/postgres") + f"/{name}"
 
 
+@pytest.fixture(params=["duckdb", "postgresql", "sqlite"])
+def any_engine(request: pytest.FixtureRequest, folder: Path) -> Engine:
+    if request.param == "duckdb":
+        return Engine("duckdb", "duckdb:///w.duckdb", lambda sql: query(folder, sql))
+    return made(request, folder)
+
+
 @pytest.fixture(params=["postgresql", "sqlite"])
 def engine(request: pytest.FixtureRequest, folder: Path) -> Engine:
+    return made(request, folder)
+
+
+def made(request: pytest.FixtureRequest, folder: Path) -> Engine:
     if request.param == "sqlite":
         path = folder / "w.db"
 
@@ -80,7 +91,7 @@ def engine(request: pytest.FixtureRequest, folder: Path) -> Engine:
 
 
 def pipeline(folder: Path, engine: Engine, mode: str = "upsert", **more: Any) -> None:
-    settings = {"table": "t", "mode": mode} | ({"key": "k"} if mode == "upsert" else {})
+    settings = {"table": "t", "mode": mode} | ({"key": "k"} if mode not in ("append", "replace") else {})
     write_pipeline(folder, {"t": {"load": settings}}, warehouse={"url": engine.url}, **more)
 
 
@@ -240,6 +251,93 @@ def test_names_that_are_sql_are_only_names(folder: Path, engine: Engine) -> None
     day(folder, "t", [{"k": 1, odd: "100 % ? %s"}], NEXT)
     assert counts(load(NEXT)) == [1, 1, 0, 1, 0, 0]
     assert engine.query("select * from t") == [(1, "100 % ? %s")]
+
+
+# --- modes, in every warehouse
+
+
+def test_rows_that_are_gone_from_the_source_are_taken_out_and_kept_in_a_backup(
+    folder: Path, any_engine: Engine
+) -> None:
+    import duckdb
+
+    pipeline(folder, any_engine, "upsert-delete")
+    day(folder, "t", ROWS)
+    assert counts(load()) == [0, 3, 3, 0, 0, 0]
+    day(folder, "t", [{"k": 2, "a": "new"}, {"k": 3, "a": ""}, {"k": 4, "a": "x"}], NEXT)
+    summary = load(NEXT)
+    assert counts(summary) == [3, 3, 1, 1, 1, 1]
+    assert any_engine.query("select k, a from t order by k") == [(2, "new"), (3, ""), (4, "x")]
+    kept = folder / summary["tables"]["t"]["backup"]
+    assert duckdb.sql(f"select k, a from '{kept}' order by k").fetchall() == [(1, "x"), (2, None), (3, "")]
+    assert load(NEXT)["tables"]["t"]["repeat"] is True
+    day(folder, "t", [], "2013-02-10")
+    assert "would empty table 't' of 3" in refused(date="2013-02-10")
+    assert any_engine.query("select count(*) from t") == [(3,)]
+
+
+def versions(engine: Engine) -> list[tuple[Any, ...]]:
+    found = engine.query("select k, a, valid_from, valid_to, is_current from t order by k, valid_from")
+    return [(k, a, str(since), to and str(to), bool(now)) for k, a, since, to, now in found]
+
+
+def test_a_slowly_changing_dimension_keeps_every_version_with_its_dates(folder: Path, any_engine: Engine) -> None:
+    pipeline(folder, any_engine, "scd2")
+    day(folder, "t", [{"k": 1, "a": "x"}, {"k": 2, "a": None}])
+    assert counts(load()) == [0, 2, 2, 0, 0, 0]
+    day(folder, "t", [{"k": 1, "a": "x"}, {"k": 2, "a": "set"}, {"k": 3, "a": "new"}], NEXT)
+    assert counts(load(NEXT)) == [2, 4, 1, 1, 1, 0]
+    first = [
+        (1, "x", DATE, None, True), (2, None, DATE, NEXT, False), (2, "set", NEXT, None, True), (3, "new", NEXT, None, True),
+    ]  # fmt: skip
+    assert versions(any_engine) == first
+    assert load(NEXT)["tables"]["t"]["repeat"] is True and versions(any_engine) == first
+    day(folder, "t", [{"k": 1, "a": "x"}, {"k": 2, "a": "right"}, {"k": 3, "a": "new"}], NEXT)
+    assert counts(load(NEXT)) == [4, 4, 0, 1, 2, 0]  # the same day again corrects its own version
+    assert versions(any_engine)[2] == (2, "right", NEXT, None, True)
+    day(folder, "t", [{"k": 1, "a": "late"}])
+    assert "versions of later dates than 2013-02-08" in refused()
+    day(folder, "t", [{"k": 1, "a": "x", "valid_from": "2013-01-01"}], "2013-02-10")
+    assert "the column 'valid_from' is the mode's own" in refused(date="2013-02-10")
+
+
+def test_a_backup_is_restored_and_the_restore_can_be_taken_back(folder: Path, any_engine: Engine) -> None:
+    rows = [
+        {"k": 1, "a": "x", "d": "2013-02-08", "n": 1.5, "j": {"b": [1]}},
+        {"k": 2, "a": "", "d": None, "n": None, "j": None},
+    ]
+    schema = {"fields": [{"name": "d", "type": "date"}, {"name": "j", "type": "object"}]}
+    settings = {"schema": schema, "load": {"table": "t", "mode": "replace"}}
+    write_pipeline(folder, {"t": settings}, warehouse={"url": any_engine.url}, views={"v": "select max(k) as k from t"})
+    day(folder, "t", rows)
+    load()
+    before = any_engine.query("select * from t order by k")
+    day(folder, "t", [{"k": 9, "a": "y", "d": "2013-02-09", "n": 0.5, "j": {}}], NEXT)
+    load(NEXT)
+    after = any_engine.query("select * from t order by k")
+    summary = loader.restore(pipelines.load(), "t")
+    assert any_engine.query("select * from t order by k") == before != after
+    assert summary["tables"]["t"]["mode"] == "restore" and counts(summary) == [1, 2, 2, 0, 0, 1]
+    loader.restore(pipelines.load(), "t")
+    assert any_engine.query("select * from t order by k") == after
+    assert load(NEXT)["tables"]["t"]["repeat"] is False  # what was restored over is loaded when it is asked for
+    history = any_engine.query("select mode from colony_load_history order by sequence")
+    assert [mode for (mode,) in history] == ["replace", "replace", "restore", "restore", "replace"]
+
+
+def test_what_cannot_be_restored_is_said(folder: Path, any_engine: Engine) -> None:
+    pipeline(folder, any_engine, "replace")
+    day(folder, "t", ROWS)
+    load()
+    for table, said in (("t", "there is no backup of 't'"), ("u", "there is no table 'u'")):
+        with pytest.raises(ColonyError, match=said):
+            loader.restore(pipelines.load(), table)
+    day(folder, "t", [{"k": 9, "a": "y"}], NEXT)
+    backup = folder / load(NEXT)["tables"]["t"]["backup"]
+    backup.write_bytes(backup.read_bytes()[:-20])
+    with pytest.raises(ColonyError, match="cannot read the backup"):
+        loader.restore(pipelines.load(), "t")
+    assert any_engine.query("select k from t") == [(9,)]
 
 
 KILLED = """\

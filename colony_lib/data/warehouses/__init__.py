@@ -82,9 +82,24 @@ class Warehouse(Protocol):
     def columns(self, table: str) -> dict[str, str] | None:
         """{column: type} of a table, None when there is none; FAILED when the name is a view's."""
 
-    def fit(self, table: str, staged: Staged) -> list[str]:
-        """Make the table, or add the columns it lacks; returns what was changed, for people. Refuses (FAILED)
-        a column that the rows lack or whose type has changed."""
+    def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+        """Make the table, or add the columns it lacks; returns what was changed, for people. `own` {name: type} are
+        columns that the table has besides those of the rows. Refuses (FAILED) a column that the rows lack or whose
+        type has changed."""
+
+    def day(self, date: str) -> str:
+        """A date in SQL."""
+
+    distinct: str  # the operator that tells whether two values differ, NULL being one
+
+    def values(self, table: str, staged: Staged) -> dict[str, str]:
+        """{column: SQL} of the values of the staged rows `s`, as the table takes them."""
+
+    def change(self, sql: str) -> int:
+        """Do a statement that changes rows; how many."""
+
+    def one(self, sql: str) -> Any:
+        """The one value that a query gives."""
 
     def count(self, table: str) -> int: ...
 
@@ -105,11 +120,18 @@ class Warehouse(Protocol):
     def backup(self, table: str, path: str) -> int:
         """Write the table as it is now to a Parquet file, durably; returns its rows."""
 
+    def stage_backup(self, table: str, path: str, where: str) -> Staged:
+        """Read a backup of the table into a temporary table, its columns of the table's types. Refuses (FAILED) one
+        that cannot be read, or has other columns than the table."""
+
     def greatest(self, staged: Staged, column: str) -> str | int | float | None:
         """The greatest value of a column; times as ISO 8601, with Z when they had an offset."""
 
     def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
         """The receipts that stand (of one date), oldest first."""
+
+    def history(self) -> list[dict[str, Any]]:
+        """The receipts of all loads that were committed, oldest first."""
 
     def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
         """Write the receipt, its line in the load history, the table's metadata and its watermark."""

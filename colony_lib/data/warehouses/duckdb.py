@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import re
 import time
@@ -15,7 +16,17 @@ from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged, duckdb_rows, receipts, relative
 from colony_lib.data.warehouses.duckdb_signals import Signals
-from colony_lib.data.warehouses.sqltext import EXACT, another_type, bare, check_lost, literal, quote, same_key
+from colony_lib.data.warehouses.sqltext import (
+    EXACT,
+    another_type,
+    bare,
+    check_free,
+    check_lost,
+    check_own,
+    literal,
+    quote,
+    same_key,
+)
 
 _HELD = re.compile(r"Conflicting lock is held in (.+?) \(PID (\d+)\)")
 _FAMILIES = (
@@ -119,6 +130,7 @@ class DuckDB:
     """One open DuckDB file. `shown` is its path for people. See warehouses.Warehouse for the methods."""
 
     type_names: ClassVar[dict[str, str]] = {}
+    distinct = "IS DISTINCT FROM"
 
     def __init__(self, connection: Any, path: str, shown: str, *, new: bool) -> None:
         self.connection = connection
@@ -149,6 +161,15 @@ class DuckDB:
         except RuntimeError as error:
             self._signals.again()
             raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+
+    def day(self, date: str) -> str:
+        return f"DATE {literal(date)}"
+
+    def values(self, table: str, staged: Staged) -> dict[str, str]:
+        return {column: f"s.{quote(column)}" for column in staged.columns}
+
+    def change(self, sql: str) -> int:
+        return int(self.one(sql))
 
     def one(self, sql: str, values: list[Any] | None = None) -> Any:
         return self.rows(sql, values)[0][0]
@@ -290,6 +311,21 @@ class DuckDB:
                 os.unlink(temporary)
         return rows
 
+    def stage_backup(self, table: str, path: str, where: str) -> Staged:
+        return self.read_backup(table, path, self.columns(table) or {}, where)
+
+    def read_backup(self, table: str, path: str, kinds: dict[str, str], where: str) -> Staged:
+        """Stage a Parquet file as rows of such columns."""
+        doing, rows = f"cannot read the backup {escape(where)}", f"colony_restored_{table}"
+        source = f"read_parquet({literal(glob.escape(path))})"
+        there = [row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}", doing=doing)]
+        if sorted(there) != sorted(kinds):
+            what = f"the backup {escape(where)} has other columns than table '{table}' has now"
+            raise ColonyError(what, fix="bring them back by hand", code=FAILED)
+        wanted = ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in kinds.items())
+        self.run(f"CREATE OR REPLACE TEMP TABLE {quote(rows)} AS SELECT {wanted} FROM {source}", doing=doing)
+        return Staged(rows, dict(kinds), self.count(rows), set(kinds), set(), set(), set(), where)
+
     def greatest(self, staged: Staged, column: str) -> str | int | float | None:
         value = self.one(f"SELECT max({quote(column)}) FROM {quote(staged.table)}")
         if isinstance(value, datetime.datetime):
@@ -327,10 +363,11 @@ class DuckDB:
         self._known = None
         self.run(sql, doing=doing)
 
-    def fit(self, table: str, staged: Staged) -> list[str]:
+    def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
         there = self.columns(table)
+        check_free(staged.columns, own, staged.where)
         if there is None:
-            wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in staged.columns.items())
+            wanted = ", ".join(f"{quote(column)} {kind}" for column, kind in {**staged.columns, **own}.items())
             self.define(f"CREATE TABLE {quote(table)} ({wanted})")
             guessed = [column for column in staged.columns if column in staged.guessed]
             return [
@@ -340,6 +377,7 @@ class DuckDB:
                     for column in guessed
                 ),
             ]
+        there = check_own(table, there, own, staged.where)
         check_lost(table, there, staged.columns, staged.where)
         known = {column.lower(): kind for column, kind in there.items()}
         notes: list[str] = []
@@ -377,6 +415,9 @@ class DuckDB:
 
     def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
         return receipts.receipts(self, date)
+
+    def history(self) -> list[dict[str, Any]]:
+        return receipts.history(self)
 
     def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
         receipts.record(self, receipt, table, watermark)

@@ -245,8 +245,7 @@ class PostgreSQL(Remote):
     def backup(self, table: str, path: str) -> int:
         """By CSV into the staging DuckDB, whose types they get; what it has no type for is kept as text."""
         self._hold(table)
-        back = {name: kind for kind, name in self.type_names.items()}
-        kinds = {name: back.get(kind, "VARCHAR") for name, kind in (self.columns(table) or {}).items()}
+        kinds = self._kinds(table)
         names = ", ".join(map(quote, kinds))
         reading, writing = os.pipe()
         failures: list[BaseException] = []

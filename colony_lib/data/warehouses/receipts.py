@@ -99,6 +99,10 @@ def receipts(db: Database, date: str | None) -> list[dict[str, Any]]:
     return _read(db, "colony_loads", "WHERE CAST(date AS VARCHAR) = ? ORDER BY sequence", [date])
 
 
+def history(db: Database) -> list[dict[str, Any]]:
+    return _read(db, "colony_load_history", "ORDER BY sequence")
+
+
 def record(db: Database, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
     """See Warehouse.record. The receipt gets its `sequence`: the order of loads, whatever the clocks say."""
     receipt["sequence"] = db.one("SELECT coalesce(max(sequence), 0) + 1 FROM colony_load_history")

@@ -14,7 +14,17 @@ from colony_lib.base import files
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged, receipts
-from colony_lib.data.warehouses.sqltext import EXACT, another_type, bare, check_lost, quote, same_key
+from colony_lib.data.warehouses.sqltext import (
+    EXACT,
+    another_type,
+    bare,
+    check_free,
+    check_lost,
+    check_own,
+    literal,
+    quote,
+    same_key,
+)
 from colony_lib.store import paths
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ _MEMORY = "1GB"  # for the rows of one load; what is more goes to a file of its 
 class Remote:
     """One open warehouse, without what its engine does in its own way. See warehouses.Warehouse for the methods."""
 
+    distinct = "IS DISTINCT FROM"
     type_names: ClassVar[dict[str, str]] = {}  # of DuckDB's types that are called otherwise here
     shown: str
     where: str | None
@@ -70,6 +81,12 @@ class Remote:
         self._known = None
         self.run(sql, doing=doing)
 
+    def day(self, date: str) -> str:
+        return f"DATE {literal(date)}"
+
+    def change(self, sql: str) -> int:
+        return self.run(sql)
+
     def type_name(self, kind: str) -> str:
         """A type of DuckDB's in this warehouse's words."""
         return self.type_names.get(kind, kind)
@@ -92,6 +109,18 @@ class Remote:
             self._hand_over(staged)
         return staged
 
+    def stage_backup(self, table: str, path: str, where: str) -> Staged:
+        staged = self.staging.read_backup(table, path, self._kinds(table), where)
+        if staged.rows:
+            self._hand_over(staged)
+        return staged
+
+    def _kinds(self, table: str) -> dict[str, str]:
+        """{column: DuckDB's type for it} of a table; what it has no type for is text."""
+        back = {name.lower(): kind for kind, name in self.type_names.items()}
+        known = {kind.lower(): kind for kind in ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIME", "TIMESTAMP")} | back
+        return {name: known.get(kind.lower(), "VARCHAR") for name, kind in (self.columns(table) or {}).items()}
+
     def check_key(self, staged: Staged, key: list[str]) -> None:
         self.staging.check_key(staged, key)
 
@@ -102,13 +131,13 @@ class Remote:
         return self.staging.names_in(sql)
 
     def append(self, table: str, staged: Staged) -> None:
-        names, values = ", ".join(map(quote, staged.columns)), ", ".join(self._values(table, staged).values())
+        names, values = ", ".join(map(quote, staged.columns)), ", ".join(self.values(table, staged).values())
         self.run(
             f"INSERT INTO {quote(table)} ({names}) SELECT {values} FROM {quote(staged.table)} AS s",
             doing=f"cannot load into '{table}'",
         )
 
-    def _values(self, table: str, staged: Staged) -> dict[str, str]:
+    def values(self, table: str, staged: Staged) -> dict[str, str]:
         """{column: SQL of its staged value}, of the table's type where there is none whose type could tell. No value is
         cast: a cast to varchar(3) would cut it, where an insert refuses it."""
         there = {column.lower(): kind for column, kind in (self.columns(table) or {}).items()}
@@ -120,10 +149,10 @@ class Remote:
     def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
         """Without a unique index, which not every table has: change those that differ, then add those that are new."""
         changed = 0
-        values = self._values(table, staged)
+        values = self.values(table, staged)
         rest = [column for column in staged.columns if column not in key]
         if rest:
-            differs = " OR ".join(f"t.{quote(column)} {self._distinct} {values[column]}" for column in rest)
+            differs = " OR ".join(f"t.{quote(column)} {self.distinct} {values[column]}" for column in rest)
             changes = ", ".join(f"{quote(column)} = {values[column]}" for column in rest)
             changed += self.run(
                 f"UPDATE {quote(table)} AS t SET {changes} FROM {quote(staged.table)} AS s "
@@ -138,8 +167,6 @@ class Remote:
         )
         return changed
 
-    _distinct = "IS DISTINCT FROM"
-
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
         found: int = self.one(
             f"SELECT count(*) FROM {quote(table)} AS t "
@@ -149,7 +176,7 @@ class Remote:
 
     def common(self, table: str, staged: Staged) -> int:
         """As bags, by counting each row on both sides: INTERSECT ALL is not known everywhere."""
-        names, values = ", ".join(map(quote, staged.columns)), ", ".join(self._values(table, staged).values())
+        names, values = ", ".join(map(quote, staged.columns)), ", ".join(self.values(table, staged).values())
         sides = (
             f"SELECT {names}, 1 AS __there, 0 AS __given FROM {quote(table)} UNION ALL "
             f"SELECT {values}, 0, 1 FROM {quote(staged.table)} AS s"
@@ -186,12 +213,15 @@ class Remote:
                 self._known.setdefault(name.lower(), (is_table, {}))[1][column] = kind
         return self._known
 
-    def fit(self, table: str, staged: Staged) -> list[str]:
+    def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
         there = self.columns(table)
+        check_free(staged.columns, own, staged.where)
         if there is None:
-            wanted = ", ".join(f"{quote(name)} {self.type_name(kind)}" for name, kind in staged.columns.items())
+            kinds = {**staged.columns, **own}
+            wanted = ", ".join(f"{quote(name)} {self.type_name(kind)}" for name, kind in kinds.items())
             self.define(f"CREATE TABLE {quote(table)} ({wanted})")
             return [f"made table '{table}' with {plural(len(staged.columns), 'column')}"]
+        there = check_own(table, there, own, staged.where)
         check_lost(table, there, staged.columns, staged.where)
         known = {column.lower(): kind for column, kind in there.items()}
         notes: list[str] = []
@@ -248,6 +278,9 @@ class Remote:
 
     def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
         return receipts.receipts(self, date)
+
+    def history(self) -> list[dict[str, Any]]:
+        return receipts.history(self)
 
     def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
         receipts.record(self, receipt, table, watermark)

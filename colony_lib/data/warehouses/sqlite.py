@@ -11,7 +11,7 @@ from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
 from colony_lib.data.warehouses import Staged, relative
 from colony_lib.data.warehouses.remote import Remote
-from colony_lib.data.warehouses.sqltext import quote
+from colony_lib.data.warehouses.sqltext import literal, quote
 
 _ROWS = 50_000  # handed over at once
 
@@ -52,7 +52,7 @@ class SQLite(Remote):
     """One open SQLite file. See warehouses.Warehouse for the methods."""
 
     type_names: ClassVar[dict[str, str]] = {"VARCHAR": "TEXT", "JSON": "JSON_TEXT"}
-    _distinct = "IS NOT"
+    distinct = "IS NOT"
 
     def __init__(self, connection: sqlite3.Connection, path: str, shown: str, where: str | None, new: bool) -> None:
         super().__init__()
@@ -90,6 +90,9 @@ class SQLite(Remote):
                 code=BUSY,
             )
         return ColonyError(f"{doing}: {said}", code=FAILED)
+
+    def day(self, date: str) -> str:
+        return literal(date)
 
     # --- the transaction
 
@@ -132,12 +135,11 @@ class SQLite(Remote):
         finally:
             self.run("COMMIT")
 
-    def _values(self, table: str, staged: Staged) -> dict[str, str]:
+    def values(self, table: str, staged: Staged) -> dict[str, str]:
         return {column: f"s.{quote(column)}" for column in staged.columns}
 
     def backup(self, table: str, path: str) -> int:
-        back = {"TEXT": "VARCHAR", "JSON_TEXT": "VARCHAR", "BIGINT": "BIGINT", "INTEGER": "BIGINT", "DOUBLE": "DOUBLE"}
-        kinds = {name: back.get(kind.upper(), "VARCHAR") for name, kind in (self.columns(table) or {}).items()}
+        kinds = self._kinds(table)
         names = ", ".join(map(quote, kinds))
         cursor = self._do(f"SELECT {names} FROM {quote(table)}", None, f"cannot back '{table}' up")
         return self.staging.keep_rows(lambda: cursor.fetchmany(_ROWS), kinds, path)

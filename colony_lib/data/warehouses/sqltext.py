@@ -43,6 +43,31 @@ def check_lost(table: str, there: dict[str, str], columns: dict[str, str], where
         )
 
 
+def check_own(table: str, there: dict[str, str], own: dict[str, str], where: str) -> dict[str, str]:
+    """The table's columns without those that its mode gives it. ColonyError when it has not those."""
+    missing = [name for name in own if name not in there]
+    if missing:
+        raise ColonyError(
+            f"table '{table}' has no column '{missing[0]}': it was not loaded in this mode before",
+            where=where,
+            fix="load into another table, or add the column",
+            code=FAILED,
+        )
+    return {name: kind for name, kind in there.items() if name not in own}
+
+
+def check_free(columns: dict[str, str], own: dict[str, str], where: str) -> None:
+    """ColonyError when the rows themselves have a column that the mode gives the table."""
+    taken = next((name for name in columns if name.lower() in own), None)
+    if taken is not None:
+        raise ColonyError(
+            f"the column '{escape(taken)}' is the mode's own",
+            where=where,
+            fix="rename it in the transformation",
+            code=FAILED,
+        )
+
+
 def another_type(table: str, column: str, old: str, new: str, where: str) -> ColonyError:
     """The refusal of a column whose type has changed."""
     return ColonyError(
