@@ -8,6 +8,7 @@ import tempfile
 from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape
+from colony_lib.data.drift import Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Collected:
         self.duplicates = 0
         self.conflicts = 0
         self.keyless = 0
+        self.shape = Shape()
         self._first: dict[str, Any] | None = None
         self._order: tuple[str, ...] = ()
         self._seen: dict[Any, tuple[bytes, ...]] = {}
@@ -46,6 +48,7 @@ class Collected:
     def add(self, row: dict[str, Any]) -> None:
         """Take in one record; ColonyError (USAGE) when it cannot be written as JSON."""
         line = jsontext.dumps(row)
+        self.shape.add(row)
         if self._first is None:
             self._first = row
             self._order = tuple(row)

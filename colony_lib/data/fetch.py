@@ -11,6 +11,7 @@ from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import plural
 from colony_lib.data import envelope, quarantine, sources
 from colony_lib.data.collect import Collected
+from colony_lib.data.drift import Drift
 from colony_lib.data.outcomes import Outcome, record
 from colony_lib.data.quarantine import Unreadable
 
@@ -165,9 +166,14 @@ def _one(request: Request, source: Source) -> Outcome:
         _collect(request, source, collected)
         _keep_problems(request, kept)
         _check_whole(request, source, collected, kept)
+        drift = Drift(request.pipeline, request.name, collected.shape)
+        policy = _check_drift(request, source, collected, drift, kept)
         path = request.pipeline.path("raw", request.name, request.date)
-        _write(request, collected, path, fetch_time)
+        _write(request, collected, path, fetch_time, drift if policy == "discard" else None)
+        _keep_problems(request, kept)
         source.keep()
+        if policy == "evolve":
+            drift.remember()
     except Unreadable as unreadable:
         error = unreadable
         _keep_problems(request, kept)
@@ -232,13 +238,39 @@ def _check_whole(request: Request, source: Source, collected: Collected, kept: l
     raise ColonyError(what, fix=fix, code=FAILED)
 
 
-def _write(request: Request, collected: Collected, path: str, fetch_time: str) -> None:
+def _check_drift(request: Request, source: Source, collected: Collected, drift: Drift, kept: list[str]) -> str:
+    """What is to be done about fields that have changed: 'evolve' or 'discard', told in the notes. ColonyError
+    (FAILED), with what came put in quarantine, when the source's policy is to freeze them."""
+    policy: str = request.settings.get("schema_policy", "evolve")
+    if not drift:
+        return "evolve"
+    if policy != "freeze":
+        left_out = ", left out" if policy == "discard" and (drift.new or drift.retyped) else ""
+        request.tally.notes.append(f"the fields have changed: {drift.said()}{left_out}")
+        return policy
+    what = f"the fields have changed: {drift.said()}"
+    kept.append(
+        quarantine.keep_rows(request.pipeline, request.name, request.date, what, source.origin, collected.lines())
+    )
+    fix = "correct the source, or take the change by 'schema_policy: evolve'"
+    raise ColonyError(what, where=request.where(), fix=fix, code=FAILED)
+
+
+def _write(request: Request, collected: Collected, path: str, fetch_time: str, discard: Drift | None) -> None:
     head = {"source": request.name, "fetch_time": fetch_time, "date": request.date}
     if request.since is not None:
         head["since"] = request.since
     with envelope.Writer(path, head) as out:
-        for line in collected.lines():
-            out.add_line(line)
+        for number, line in enumerate(collected.lines(), 1):
+            if discard is None:
+                out.add_line(line)
+                continue
+            row, wrong = discard.reduce(jsontext.loads(line))
+            if wrong is None:
+                out.add(row)
+            else:
+                request.tally.problems.append((number, wrong, row))
+                collected.count -= 1
 
 
 def _figures(request: Request, collected: Collected, fetch_time: str, seconds: float) -> dict[str, Any]:

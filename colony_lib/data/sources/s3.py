@@ -5,12 +5,11 @@ Address and keys are those that boto3 finds (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL
 
 from __future__ import annotations
 
-import os
 import re
 
-from colony_lib.base import files
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
+from colony_lib.data import remembered
 from colony_lib.data.pipeline import byte_count
 from colony_lib.data.sources.files import parsed
 from colony_lib.store import env
@@ -156,25 +155,15 @@ class Source:
         same; one that has changed since is new."""
         if not self._only_new:
             return True
-        before = self._known().get(key)
+        before = remembered.of(self.request.pipeline, _FOUND, self.request.name).get(key)
         return not isinstance(before, dict) or before.get("etag") != etag or before.get("date") == self.request.date
-
-    def _known(self) -> dict[str, Any]:
-        document = _read(self.request.pipeline)
-        found = document.get(self.request.name)
-        return found if isinstance(found, dict) else {}
 
     def keep(self) -> None:
         """Note what was fetched, once the raw file is there."""
         if not self._only_new or not self.taken:
             return
         entry = {key: {"etag": etag, "date": self.request.date} for key, etag in self.taken.items()}
-
-        def noted(old: Any) -> dict[str, Any]:
-            old = old if isinstance(old, dict) else {}
-            return {**old, self.request.name: {**(old.get(self.request.name) or {}), **entry}}
-
-        _update(self.request.pipeline, noted)
+        remembered.update(self.request.pipeline, _FOUND, self.request.name, entry)
 
 
 def _meaning(pattern: str) -> str:
@@ -182,24 +171,3 @@ def _meaning(pattern: str) -> str:
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     meaning = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(meaning.get(part, re.escape(part)) for part in parts)
-
-
-def _path(pipeline: Any) -> str:
-    return os.path.join(pipeline.state_folder(), _FOUND + ".json")
-
-
-def _read(pipeline: Any) -> dict[str, Any]:
-    from colony_lib.store import paths
-
-    path = paths.document(_FOUND) if pipeline.in_colony() else _path(pipeline)
-    document = files.read_json(path, {}, follow=False)
-    return document if isinstance(document, dict) else {}
-
-
-def _update(pipeline: Any, change: Any) -> None:
-    if pipeline.in_colony():
-        from colony_lib.store import documents
-
-        documents.update(_FOUND, change)
-        return
-    files.update_json(_path(pipeline), change, default={}, lock=pipeline.lock(_FOUND))
