@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ agents:
   - id: worker
   - id: loader
 """
-LOUD = "#!/bin/sh\necho \"$0\" >> \"$(dirname \"$0\")/../hooks-run\"\nexit 1\n"
+LOUD = '#!/bin/sh\necho "$0" >> "$(dirname "$0")/../hooks-run"\nexit 1\n'
 HOOKS = (
     *("pre-commit", "commit-msg", "prepare-commit-msg", "post-commit", "pre-push", "post-checkout", "post-merge"),
     *("reference-transaction", "post-index-change", "pre-auto-gc", "post-rewrite", "fsmonitor-watchman"),
@@ -69,6 +70,7 @@ class Machine(Colony):
 
     def set(self, name: str, **values: Any) -> None:
         paths.use(str(self.root))
+        time.sleep(0.002)  # two writes within a millisecond are at the same time, and the names of the machines decide
         documents.change(name, [(path.replace("__", "."), "=", value) for path, value in values.items()])
 
     def remember(self, text: str) -> None:
@@ -199,5 +201,9 @@ def check_whole(remote: Path, machines: list[Machine]) -> None:
 
 def fsck(folder: Path) -> None:
     done = subprocess.run(["git", "fsck", "--full"], cwd=folder, env=environment(), capture_output=True, text=True)
-    bad = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(("dangling", "notice", "Checking"))]
+    bad = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if not line.startswith(("dangling", "notice", "Checking"))
+    ]
     assert done.returncode == 0 and bad == [], (done, os.listdir(folder))
