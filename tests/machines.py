@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
