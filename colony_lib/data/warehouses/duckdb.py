@@ -9,12 +9,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from colony_lib.base import files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged, duckdb_rows, receipts, relative
+from colony_lib.data.warehouses.common import Common
 from colony_lib.data.warehouses.duckdb_signals import Signals
 from colony_lib.data.warehouses.sqltext import (
     EXACT,
@@ -126,20 +127,17 @@ def _first_line(error: Exception) -> str:
     return escape(str(error).strip().partition("\n")[0])
 
 
-class DuckDB:
+class DuckDB(Common):
     """One open DuckDB file. `shown` is its path for people. See warehouses.Warehouse for the methods."""
 
-    type_names: ClassVar[dict[str, str]] = {}
-    distinct = "IS DISTINCT FROM"
-
     def __init__(self, connection: Any, path: str, shown: str, *, new: bool) -> None:
+        super().__init__()
         self.connection = connection
         self.path = path
         self.shown = shown
         self.new = new  # the file was made by opening it
         self._committed = False
         self._signals = Signals()
-        self._known: dict[str, tuple[bool, dict[str, str]]] | None = None
 
     # --- SQL
 
@@ -162,17 +160,11 @@ class DuckDB:
             self._signals.again()
             raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
 
-    def day(self, date: str) -> str:
-        return f"DATE {literal(date)}"
-
     def values(self, table: str, staged: Staged) -> dict[str, str]:
         return {column: f"s.{quote(column)}" for column in staged.columns}
 
     def change(self, sql: str) -> int:
         return int(self.one(sql))
-
-    def one(self, sql: str, values: list[Any] | None = None) -> Any:
-        return self.rows(sql, values)[0][0]
 
     # --- the transaction
 
@@ -249,10 +241,6 @@ class DuckDB:
 
     def clear(self, table: str) -> None:
         self.run(f"DELETE FROM {quote(table)}")
-
-    def count(self, table: str) -> int:
-        found: int = self.one(f"SELECT count(*) FROM {quote(table)}")
-        return found
 
     def backup(self, table: str, path: str) -> int:
         folder = os.path.dirname(path)
@@ -335,33 +323,13 @@ class DuckDB:
 
     # --- tables
 
-    def columns(self, table: str) -> dict[str, str] | None:
-        found = self._catalog().get(table.lower())
-        if found is None:
-            return None
-        if not found[0]:
-            raise ColonyError(
-                f"'{escape(table)}' is a view in the warehouse", fix="give the table another name", code=FAILED
-            )
-        return dict(found[1])
-
-    def _catalog(self) -> dict[str, tuple[bool, dict[str, str]]]:
-        """{name in lower case: (whether it is a table, {column: type})}, asked for once until something changes it."""
-        if self._known is None:
-            self._known = {}
-            for name, is_table, column, kind in self.rows(
-                "SELECT c.table_name, t.table_name IS NOT NULL, c.column_name, c.data_type FROM duckdb_columns() AS c "
-                "LEFT JOIN duckdb_tables() AS t USING (database_name, schema_name, table_name) "
-                "WHERE c.database_name = current_database() AND c.schema_name = 'main' AND NOT c.internal "
-                "ORDER BY c.table_name, c.column_index"
-            ):
-                self._known.setdefault(name.lower(), (is_table, {}))[1][column] = kind
-        return self._known
-
-    def define(self, sql: str, *, doing: str = "the warehouse refused") -> None:
-        """Run a statement that makes or changes a table or view."""
-        self._known = None
-        self.run(sql, doing=doing)
+    def _read_catalog(self) -> list[Any]:
+        return self.rows(
+            "SELECT c.table_name, t.table_name IS NOT NULL, c.column_name, c.data_type FROM duckdb_columns() AS c "
+            "LEFT JOIN duckdb_tables() AS t USING (database_name, schema_name, table_name) "
+            "WHERE c.database_name = current_database() AND c.schema_name = 'main' AND NOT c.internal "
+            "ORDER BY c.table_name, c.column_index"
+        )
 
     def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
         there = self.columns(table)
@@ -411,32 +379,11 @@ class DuckDB:
             return [f"column '{column}' of '{table}' is DOUBLE now (was {old})"]
         raise another_type(table, column, old, kind, staged.where)
 
-    # --- what Colony keeps beside the rows
-
-    def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
-        return receipts.receipts(self, date)
-
-    def history(self) -> list[dict[str, Any]]:
-        return receipts.history(self)
-
-    def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
-        receipts.record(self, receipt, table, watermark)
-
-    def watermarks(self) -> list[dict[str, Any]]:
-        return receipts.watermarks(self)
-
-    def tables(self) -> list[dict[str, Any]]:
-        return receipts.tables(self)
-
-    def views(self) -> dict[str, str]:
-        return receipts.views(self)
-
     def refresh(self, tables: list[str]) -> list[str]:
         return []  # DuckDB has no materialised views
 
     def make_view(self, name: str, sql: str) -> None:
-        if self._catalog().get(name.lower(), (False,))[0]:
-            raise ColonyError(f"'{name}' is a table in the warehouse", fix="give the view another name", code=FAILED)
+        self._check_view_name(name)
         self.define(f"CREATE OR REPLACE VIEW {quote(name)} AS {bare(sql)}", doing=f"view '{name}'")
         self.run(f"SELECT * FROM {quote(name)} LIMIT 0", doing=f"view '{name}'")
         receipts.record_view(self, name, sql)

@@ -8,12 +8,13 @@ does its own way.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from colony_lib.base import files
-from colony_lib.base.errors import FAILED, USAGE, ColonyError
-from colony_lib.base.text import escape, plural
+from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.text import plural
 from colony_lib.data.warehouses import Staged, receipts
+from colony_lib.data.warehouses.common import Common
 from colony_lib.data.warehouses.sqltext import (
     EXACT,
     another_type,
@@ -21,7 +22,6 @@ from colony_lib.data.warehouses.sqltext import (
     check_free,
     check_lost,
     check_own,
-    literal,
     quote,
     same_key,
 )
@@ -33,30 +33,21 @@ if TYPE_CHECKING:
 _MEMORY = "1GB"  # for the rows of one load; what is more goes to a file of its own
 
 
-class Remote:
+class Remote(Common):
     """One open warehouse, without what its engine does in its own way. See warehouses.Warehouse for the methods."""
 
-    distinct = "IS DISTINCT FROM"
-    type_names: ClassVar[dict[str, str]] = {}  # of DuckDB's types that are called otherwise here
     shown: str
     where: str | None
 
     def __init__(self) -> None:
+        super().__init__()
         self._staging: DuckDB | None = None
         self._scratch: str | None = None
-        self._known: dict[str, tuple[bool, dict[str, str]]] | None = None
 
     # --- what an engine must offer
 
     def run(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> int:
         """Do a statement (`?` stands for a value); the number of rows that it changed."""
-        raise NotImplementedError
-
-    def rows(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> list[Any]:
-        raise NotImplementedError
-
-    def _read_catalog(self) -> list[tuple[str, bool, str, str]]:
-        """(table or view, whether it is a table, column, type) of all columns, in their order."""
         raise NotImplementedError
 
     def _hand_over(self, staged: Staged) -> None:
@@ -71,25 +62,8 @@ class Remote:
         """Make a column of whole numbers one of numbers."""
         raise NotImplementedError
 
-    # --- SQL
-
-    def one(self, sql: str, values: list[Any] | None = None) -> Any:
-        return self.rows(sql, values)[0][0]
-
-    def define(self, sql: str, *, doing: str = "the warehouse refused") -> None:
-        """Do a statement that makes or changes a table or view."""
-        self._known = None
-        self.run(sql, doing=doing)
-
-    def day(self, date: str) -> str:
-        return f"DATE {literal(date)}"
-
     def change(self, sql: str) -> int:
         return self.run(sql)
-
-    def type_name(self, kind: str) -> str:
-        """A type of DuckDB's in this warehouse's words."""
-        return self.type_names.get(kind, kind)
 
     # --- rows
 
@@ -190,28 +164,7 @@ class Remote:
     def clear(self, table: str) -> None:
         self.run(f"DELETE FROM {quote(table)}", doing=f"cannot empty '{table}'")
 
-    def count(self, table: str) -> int:
-        found: int = self.one(f"SELECT count(*) FROM {quote(table)}")
-        return found
-
     # --- tables
-
-    def columns(self, table: str) -> dict[str, str] | None:
-        found = self._catalog().get(table.lower())
-        if found is None:
-            return None
-        if not found[0]:
-            raise ColonyError(
-                f"'{escape(table)}' is a view in the warehouse", fix="give the table another name", code=FAILED
-            )
-        return dict(found[1])
-
-    def _catalog(self) -> dict[str, tuple[bool, dict[str, str]]]:
-        if self._known is None:
-            self._known = {}
-            for name, is_table, column, kind in self._read_catalog():
-                self._known.setdefault(name.lower(), (is_table, {}))[1][column] = kind
-        return self._known
 
     def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
         there = self.columns(table)
@@ -274,29 +227,8 @@ class Remote:
             return bool(re.match(r"text|varchar|character varying|char", old))
         return kind == "TIMESTAMP" and old.startswith("timestamp")
 
-    # --- what Colony keeps beside the rows
-
-    def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
-        return receipts.receipts(self, date)
-
-    def history(self) -> list[dict[str, Any]]:
-        return receipts.history(self)
-
-    def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
-        receipts.record(self, receipt, table, watermark)
-
-    def watermarks(self) -> list[dict[str, Any]]:
-        return receipts.watermarks(self)
-
-    def tables(self) -> list[dict[str, Any]]:
-        return receipts.tables(self)
-
-    def views(self) -> dict[str, str]:
-        return receipts.views(self)
-
     def make_view(self, name: str, sql: str) -> None:
-        if self._catalog().get(name.lower(), (False,))[0]:
-            raise ColonyError(f"'{name}' is a table in the warehouse", fix="give the view another name", code=FAILED)
+        self._check_view_name(name)
         self._replace_view(name, bare(sql))
         self.rows(f"SELECT * FROM {quote(name)} LIMIT 0", doing=f"view '{name}'")
         receipts.record_view(self, name, sql)
