@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from colony_lib.data.pipeline import Pipeline
 
 DETAILS = """\
-Reads what the other data tools left for the date, the run's record and its logs, and writes reports/daily_DATE.md and
-metrics/daily_DATE.json. What is missing is said to be missing. Alerts of pipeline.yml that hold are broadcast, once for
-each run. Figures are recorded as the metrics pipeline_records_processed, pipeline_duration_seconds,
-pipeline_error_count and data_quality_score.
+Reads what the other data tools left for the date, the run's record and its logs, and writes reports/daily_DATE.md, the
+same as a page for a browser in reports/daily_DATE.html, and metrics/daily_DATE.json. What is missing is said to be
+missing. Alerts of pipeline.yml that hold are broadcast, once for each run. Figures are recorded as the metrics
+pipeline_records_processed, pipeline_duration_seconds, pipeline_error_count and data_quality_score.
 
 exit status: 0 the report is written, whatever it says; 1 nothing at all is known of the date
 """
@@ -71,6 +71,7 @@ def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[s
     report["alerts"] = report_alerts.judge(report, alerts)
     report_alerts.send(report, report["alerts"], in_colony=pipeline.in_colony())
     files.write_text(pipeline.path("report", date=date), report_markdown.render(report))
+    files.write_text(pipeline.path("page", date=date), _page(report))
     files.write_json(pipeline.path("daily", date=date), report)
     if pipeline.in_colony():
         report_alerts.measure(report)
@@ -80,6 +81,14 @@ def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[s
                 summary.log("report", "warn", f"alert for {date}: {said}")
         summary.log("report", "info", f"report of {date}: {report['files']['markdown']}")
     return report
+
+
+def _page(report: dict[str, Any]) -> str:
+    from colony_lib.data.page import report as pages
+    from colony_lib.data.page import run as page_run
+
+    run_id = report["run_id"]
+    return pages.render(report, None if run_id is None else page_run.gather(run_id))
 
 
 def _print(report: dict[str, Any], given: Any) -> None:

@@ -26,6 +26,7 @@ _FILES = {
     "transformation": ("reports", "transformation_{name}_{date}.json"),
     "validation": ("reports", "validation_{name}_{date}.json"),
     "report": ("reports", "daily_{date}.md"),
+    "page": ("reports", "daily_{date}.html"),
     "daily": ("metrics", "daily_{date}.json"),
 }
 _FOLDERS = {"staging": "staging", "reports": "reports", "metrics": "metrics", "backups": "backups"}

@@ -58,6 +58,7 @@ def make(pipeline: Pipeline, date: str, run_ref: str | None) -> dict[str, Any]:
     report["files"] = {
         "markdown": pipeline.shown(pipeline.path("report", date=date)),
         "json": pipeline.shown(pipeline.path("daily", date=date)),
+        "html": pipeline.shown(pipeline.path("page", date=date)),
     }
     return report
 
