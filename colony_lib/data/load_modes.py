@@ -47,6 +47,8 @@ def apply(
     """Bring the staged rows into the table, which is there and had `before` rows. `keep` backs the table up, where it
     is about to lose rows. ColonyError (FAILED) for what must not be loaded so."""
     found = Applied()
+    if item.key and staged.rows and item.mode != "replace":
+        warehouse.index(item.table, staged, item.key)
     if item.mode == "append" and staged.rows:
         warehouse.append(item.table, staged)
         found.counts["inserted"] = staged.rows

@@ -105,6 +105,9 @@ class Warehouse(Protocol):
 
     def append(self, table: str, staged: Staged) -> None: ...
 
+    def index(self, table: str, staged: Staged, key: list[str]) -> None:
+        """Make finding rows by their key quick in both tables, where the engine would else look at all for each."""
+
     def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
         """Insert new keys, change rows that differ; returns the number of rows inserted or changed."""
 

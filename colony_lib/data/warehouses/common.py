@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.data.warehouses import receipts
+from colony_lib.data.warehouses import Staged, receipts
 from colony_lib.data.warehouses.sqltext import literal, quote
 
 
@@ -51,6 +51,9 @@ class Common:
     def count(self, table: str) -> int:
         found: int = self.one(f"SELECT count(*) FROM {quote(table)}")
         return found
+
+    def index(self, table: str, staged: Staged, key: list[str]) -> None:
+        """Nothing: engines that join by hashing need no index for it."""
 
     # --- tables
 

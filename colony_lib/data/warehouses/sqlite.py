@@ -135,6 +135,15 @@ class SQLite(Remote):
         finally:
             self.run("COMMIT")
 
+    def index(self, table: str, staged: Staged, key: list[str]) -> None:
+        """Without one SQLite goes through all rows for each row: of the table it stays, of the staged rows it goes with
+        them. Neither is unique, for it is told in words when the table's keys are not."""
+        columns = ", ".join(map(quote, key))
+        name = quote(f"colony_key_{table}_{'_'.join(key)}")
+        self.run(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(table)} ({columns})")
+        self.run(f"CREATE INDEX IF NOT EXISTS temp.{quote(staged.table + '_key')} ON {quote(staged.table)} ({columns})")
+        self.run("ANALYZE temp")
+
     def values(self, table: str, staged: Staged) -> dict[str, str]:
         return {column: f"s.{quote(column)}" for column in staged.columns}
 
