@@ -22,12 +22,13 @@ def fits(encoding: str | None) -> bool:
     return True
 
 
-def _levels(values: Sequence[float | None], count: int) -> list[int | None]:
-    """Each value as a level from 0 to count-1; values that are all the same stand in the middle."""
+def _levels(values: Sequence[float | None], count: int, within: Sequence[float] = ()) -> list[int | None]:
+    """Each value as a level from 0 to count-1, on a scale that holds those of `within` too; values that are all the
+    same stand in the middle."""
     there = [value for value in values if value is not None]
     if not there:
         return [None] * len(values)
-    low, high = min(there), max(there)
+    low, high = min(*there, *within, there[0]), max(*there, *within, there[0])
     # Halved, so that the distance between the largest and the smallest number there is stays finite.
     span = high / 2 - low / 2
     if span <= 0.0:
@@ -41,15 +42,25 @@ def sparkline(values: Sequence[float | None], *, ascii_only: bool = False) -> st
     return "".join(gap if level is None else bars[level] for level in _levels(values, len(bars)))
 
 
-def lines(values: Sequence[float | None], height: int = 4, *, ascii_only: bool = False) -> list[str]:
-    """A line chart `height` rows high: braille, two values a column, or '*' and one value a column in ASCII.
+def row_of(value: float, values: Sequence[float | None], height: int) -> int | None:
+    """In which row of `lines(values, height, within=[value])`, from the top, the value lies; None without values."""
+    there = [one for one in values if one is not None]
+    level = _levels([*there, value], height * 4)[-1] if there else None
+    return None if level is None else height - 1 - level // 4
+
+
+def lines(
+    values: Sequence[float | None], height: int = 4, *, ascii_only: bool = False, within: Sequence[float] = ()
+) -> list[str]:
+    """A line chart `height` rows high: braille, two values a column, or '*' and one value a column in ASCII. The scale
+    holds the values of `within` too.
 
     Neighbours are joined by upright strokes; None breaks the line, and a column of gaps alone shows the mark on
     the lowest row.
     """
     if ascii_only:
-        return _stars(values, height)
-    levels = _levels(values, height * 4)
+        return _stars(values, height, within)
+    levels = _levels(values, height * 4, within)
     cells = [[0] * ((len(values) + 1) // 2) for _ in range(height)]
     before: int | None = None
     for x, level in enumerate(levels):
@@ -67,8 +78,8 @@ def lines(values: Sequence[float | None], height: int = 4, *, ascii_only: bool =
     return ["".join(row) for row in drawn]
 
 
-def _stars(values: Sequence[float | None], height: int) -> list[str]:
-    levels = _levels(values, height)
+def _stars(values: Sequence[float | None], height: int, within: Sequence[float]) -> list[str]:
+    levels = _levels(values, height, within)
     return ["".join("*" if level == y else " " for level in levels) for y in range(height - 1, -1, -1)]
 
 

@@ -1,0 +1,105 @@
+"""What stays around every tab: the colony's state in one line, the tabs' names, and the keys that count now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.events import Click
+
+from colony_lib.base import clock
+from colony_lib.base.text import plural, show_duration, width
+from colony_lib.store import prices
+from colony_lib.tui import keys, paint
+from colony_lib.tui.paint import Line
+from colony_lib.tui.rows import Lines
+
+if TYPE_CHECKING:
+    from colony_lib.tui.app import ColonyApp
+    from colony_lib.tui.feed import Snapshot
+
+STALE = 15.0  # seconds without any change, while something runs, from which on this is said
+
+
+def header(found: Snapshot, columns: int, *, read_only: bool) -> Line:
+    """Who works, what runs, what is wrong; on the right how old that is."""
+    up = sum(agent["status"] in ("working", "idle") for agent in found.agents)
+    line: Line = [(" " + (found.name or "colony"), "bold"), (f"   {up}/{plural(len(found.agents), 'agent')} up", "dim")]
+    live = sum(row["status"] == "running" for row in found.history if row["run_id"] in found.live)
+    waiting = sum(row["status"] == "waiting" for row in found.history if row["run_id"] in found.live)
+    failed = len(found.bad) + sum(agent["status"] == "failed" and not agent["run_id"] for agent in found.agents)
+    line.append((f"   {live} live", "run" if live else "dim"))
+    if waiting:
+        line.append((f"   {waiting} waiting", "warn"))
+    line.append((f"   {failed} failed", "bad" if failed else "dim"))
+    if found.spent:
+        line.append((f"   {prices.shown(found.spent)} today", "dim"))
+    if read_only:
+        line.append(("   read-only", "accent"))
+    age = _age(found, bool(live))
+    room = columns - paint.columns_of(line) - width(age[0]) - 1
+    return [*line, (" " * room, ""), age] if room > 0 else line
+
+
+def _age(found: Snapshot, live: bool) -> tuple[str, str]:
+    if found.changed is None:
+        return "no data yet", "dim"
+    age = max(clock.epoch() - found.changed, 0.0)
+    if live and age > STALE:
+        return f"quiet {show_duration(round(age))}", "warn"
+    return ("now" if age < 2 else f"changed {show_duration(float(int(age)))} ago"), "dim"
+
+
+class TabBar(Lines):
+    """The six tabs by their numbers; a click chooses one."""
+
+    DEFAULT_CSS = "TabBar { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="tabs")
+        self._ends: list[int] = []
+
+    def show(self, active: str, badges: dict[str, int], columns: int) -> None:
+        """The active tab set off; `badges` are numbers behind names (0: none). Short names where there is no room."""
+        wide = sum(len(name) + 5 + (len(str(badges.get(name, 0))) + 2) for name in keys.TABS) < columns
+        line: Line = []
+        self._ends, at = [], 0
+        for number, name in enumerate(keys.TABS, 1):
+            badge = f" {badges[name]}" if badges.get(name) else ""
+            text = f" {number} {name}{badge} " if wide else f" {number} {name[:4]} "
+            at += width(text)
+            self._ends.append(at)
+            line.append((text, "tab" if name == active else "dim"))
+        self.put(line)
+
+    def on_click(self, event: Click) -> None:
+        for name, end in zip(keys.TABS, self._ends):
+            if event.x < end:
+                cast("ColonyApp", self.app).action_tab(name)
+                return
+
+
+class Footer(Lines):
+    """The keys that count in the tab, the rarest cut where there is no room."""
+
+    DEFAULT_CSS = "Footer { height: 1; dock: bottom; }"
+
+    def show(self, tab: str, columns: int, *, read_only: bool) -> None:
+        line: Line = [(" ", "")]
+        used = 1
+        for key in keys.of_tab(tab):
+            if not key.footer or (read_only and key.changes):
+                continue
+            size = width(key.shown) + len(key.label) + 3
+            if used + size > columns:
+                break
+            line += [(key.shown, "key"), (f" {key.label}  ", "dim")]
+            used += size
+        self.put(line)
+
+
+def rule(title: Line, columns: int, right: Line | None = None) -> Line:
+    """A line across with words in it: ── load-data ───────── following ──"""
+    right = right or []
+    room = columns - paint.columns_of(title) - paint.columns_of(right) - (7 if right else 4)
+    line: Line = [("── ", "faint"), *title, (" " + "─" * max(room, 0), "faint")]
+    return [*line, (" ", ""), *right, (" ──", "faint")] if right else line
