@@ -44,6 +44,7 @@ _THEMES = {
         "plain", primary="ansi_default", secondary="ansi_default", warning="ansi_default", error="ansi_default",
         success="ansi_default", accent="ansi_default", foreground="ansi_default", background="ansi_default",
         surface="ansi_default", panel="ansi_default", boost="ansi_default", dark=True, ansi=True,
+        variables={"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"},
     ),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ _ROLES = {
     "completed": "ok", "failed": "bad", "running": "run", "busy": "warn", "interrupted": "warn", "limited": "warn",
     "cancelled": "dim",
 }  # fmt: skip
-_FILLS = {"completed": "█", "running": "█", "failed": "▓", "busy": "▒", "interrupted": "▒", "limited": "▒"}
+_FILLS = {"completed": "━", "running": "━"}  # all others were in vain
 
 
 class Axis:
@@ -80,6 +80,15 @@ def _short(seconds: float) -> str:
     return f"{seconds / 3600:g}h" if seconds < 86400 else f"{seconds / 86400:g}d"
 
 
+def short(seconds: float) -> str:
+    """A limit as it was written: 10m and not 10m00s."""
+    text = show_duration(seconds)
+    for zeros, unit in (("00s", "m"), ("00m", "h"), ("00h", "d")):
+        if text.endswith(unit + zeros):
+            return text.removesuffix(zeros)
+    return text.replace(".0s", "s")
+
+
 def bars(view: RunView, name: str, axis: Axis) -> Line:
     """The step's row on the axis: its attempts, and for a running one until when its limit lets it run."""
     cells = [" "] * axis.columns
@@ -90,14 +99,18 @@ def bars(view: RunView, name: str, axis: Axis) -> Line:
     if running and limit:
         first, last = axis.place(view.now), axis.place(min(one.started for one in running) + limit)
         for column in range(first, last + 1):
-            cells[column], roles[column] = ("┆" if column == last else "░"), "faint"
+            cells[column], roles[column] = ("┤" if column == last else "─"), "faint"
     for one in attempts:
         first, last = axis.place(one.started), axis.place(view.now if one.ended is None else one.ended)
         for column in range(first, last + 1):
             role = _ROLES.get(one.status, "text")
             # Attempts that share a column: what went wrong is not to be painted over.
             if roles[column] not in ("bad", "warn"):
-                cells[column], roles[column] = _FILLS.get(one.status, "▒"), role
+                cells[column], roles[column] = _FILLS.get(one.status, "╌"), role
+        if one.ended is not None and one.status not in _FILLS:
+            cells[last], roles[last] = ("✗" if one.status == "failed" else "!"), _ROLES.get(one.status, "text")
+        elif one.ended is None:
+            cells[last] = "●"
     line: Line = []
     for cell, role in zip(cells, roles):
         if line and line[-1][1] == role:
@@ -127,12 +140,13 @@ def took(view: RunView, name: str) -> Line:
     """'6m52s/10m', in colours that say how near the limit is."""
     seconds, limit = view.took(name), view.limit(name)
     step = view.step(name)
+    most = f"/{short(limit)}" if limit else ""
     if seconds is None:
-        return [(f"/{show_duration(limit)}" if limit else "-", "faint")]
+        return [(most or "-", "faint")]
     share = seconds / limit if limit else 0.0
     running = step is not None and step["status"] in ("running", "retrying")
     role = "bad" if share >= 1 else "warn" if share >= 0.8 else "run" if running else "text"
     usual = view.usual.get(name)
     if role == "text" and usual and seconds > 2 * usual and seconds - usual > 5:
         role = "warn"
-    return [(show_duration(seconds), role), (f"/{show_duration(limit)}" if limit else "", "faint")]
+    return [(show_duration(seconds), role), (most, "faint")]

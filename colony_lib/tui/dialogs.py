@@ -209,9 +209,5 @@ class Commands(ModalScreen[str | None]):
 
 
 def _command(key: keys.Key, columns: int) -> Line:
-    meaning = max(columns - 62, 30)
-    return [
-        (paint.cell(f" {key.shown}", 10), "key"),
-        (paint.cell(key.meaning, min(meaning, columns - 11)), "text"),
-        (f"  {key.command}" if columns >= 80 else "", "dim"),
-    ]
+    meaning = paint.cell(key.meaning, 48) if columns >= 100 else key.meaning
+    return [(paint.cell(f" {key.shown}", 11), "key"), (meaning, "text"), (f"  {key.command}", "dim")]

@@ -44,12 +44,13 @@ class Snapshot:
         self.troubles: list[str] = []
 
     def newest(self) -> str | None:
-        """The run to look at when nobody has chosen: one that is alive, else one that failed, else the last."""
-        if self.live:
-            return self.live[0]
-        if self.bad:
-            return str(self.bad[0]["run_id"])
-        return str(self.history[0]["run_id"]) if self.history else None
+        """The run to look at when nobody has chosen: the last one that runs, else the last that waits for a person or
+        failed, else the last."""
+        rows = [row for row in self.history if row["run_id"] in self.live]
+        running = [row["run_id"] for row in rows if row["status"] == "running"]
+        wanting = [row["run_id"] for row in [*rows, *self.bad]]
+        every = [row["run_id"] for row in self.history]
+        return next((max(some) for some in (running, wanting, every) if some), None)
 
 
 class Feed:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from textual.events import Click
 
 from colony_lib.base import clock
-from colony_lib.base.text import plural, show_duration, width
+from colony_lib.base.text import cut, plural, show_duration, width
 from colony_lib.store import prices
 from colony_lib.tui import keys, paint
 from colony_lib.tui.paint import Line
@@ -21,20 +21,22 @@ STALE = 15.0  # seconds without any change, while something runs, from which on 
 
 
 def header(found: Snapshot, columns: int, *, read_only: bool) -> Line:
-    """Who works, what runs, what is wrong; on the right how old that is."""
-    up = sum(agent["status"] in ("working", "idle") for agent in found.agents)
-    line: Line = [(" " + (found.name or "colony"), "bold"), (f"   {up}/{plural(len(found.agents), 'agent')} up", "dim")]
-    live = sum(row["status"] == "running" for row in found.history if row["run_id"] in found.live)
-    waiting = sum(row["status"] == "waiting" for row in found.history if row["run_id"] in found.live)
+    """What runs, what is wrong, who works; on the right how old that is. What comes last is cut on a small screen."""
+    gap = "   " if columns >= 80 else "  "
+    states = [row["status"] for row in found.history if row["run_id"] in found.live]
+    live, waiting = states.count("running"), states.count("waiting")
     failed = len(found.bad) + sum(agent["status"] == "failed" and not agent["run_id"] for agent in found.agents)
-    line.append((f"   {live} live", "run" if live else "dim"))
+    up = sum(agent["status"] in ("working", "idle") for agent in found.agents)
+    line: Line = [(" " + cut(found.name or "colony", max(columns // 3, 12)), "bold")]
+    line.append((f"{gap}{live} live", "run" if live else "dim"))
     if waiting:
-        line.append((f"   {waiting} waiting", "warn"))
-    line.append((f"   {failed} failed", "bad" if failed else "dim"))
-    if found.spent:
-        line.append((f"   {prices.shown(found.spent)} today", "dim"))
+        line.append((f"{gap}{waiting} waiting", "warn"))
+    line.append((f"{gap}{failed} failed", "bad" if failed else "dim"))
     if read_only:
-        line.append(("   read-only", "accent"))
+        line.append((f"{gap}read-only", "accent"))
+    line.append((f"{gap}{up} of {plural(len(found.agents), 'agent')} up", "dim"))
+    if found.spent:
+        line.append((f"{gap}{prices.shown(found.spent)} today", "dim"))
     age = _age(found, bool(live))
     room = columns - paint.columns_of(line) - width(age[0]) - 1
     return [*line, (" " * room, ""), age] if room > 0 else line
@@ -60,12 +62,12 @@ class TabBar(Lines):
 
     def show(self, active: str, badges: dict[str, int], columns: int) -> None:
         """The active tab set off; `badges` are numbers behind names (0: none). Short names where there is no room."""
-        wide = sum(len(name) + 5 + (len(str(badges.get(name, 0))) + 2) for name in keys.TABS) < columns
+        numbers = {name: f" {badges[name]}" if badges.get(name) else "" for name in keys.TABS}
+        wide = sum(len(name) + len(numbers[name]) + 4 for name in keys.TABS) <= columns
         line: Line = []
         self._ends, at = [], 0
         for number, name in enumerate(keys.TABS, 1):
-            badge = f" {badges[name]}" if badges.get(name) else ""
-            text = f" {number} {name}{badge} " if wide else f" {number} {name[:4]} "
+            text = f" {number} {name}{numbers[name]} " if wide else f"{number}{name}{numbers[name]} "
             at += width(text)
             self._ends.append(at)
             line.append((text, "tab" if name == active else "dim"))
@@ -100,6 +102,6 @@ class Footer(Lines):
 def rule(title: Line, columns: int, right: Line | None = None) -> Line:
     """A line across with words in it: ── load-data ───────── following ──"""
     right = right or []
-    room = columns - paint.columns_of(title) - paint.columns_of(right) - (7 if right else 4)
+    room = columns - paint.columns_of(title) - paint.columns_of(right) - (8 if right else 4)
     line: Line = [("── ", "faint"), *title, (" " + "─" * max(room, 0), "faint")]
     return [*line, (" ", ""), *right, (" ──", "faint")] if right else line

@@ -92,7 +92,8 @@ class LogView(Rows):
         assert self.tail is not None
         lines = self.tail.lines
         if self._with_agent and lines:
-            self._wide = max(self._wide, min(max(len(record["agent"]) for record in lines[-200:]), 16))
+            most = 10 if self.size.width < 76 else 16
+            self._wide = min(max(self._wide, *(len(record["agent"]) for record in lines[-200:])), most)
         before = self.item
         count = len(self.items)
         self.items = _wrapped(lines, self._room()) if self.wrapped else lines

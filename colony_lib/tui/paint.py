@@ -62,8 +62,12 @@ _TO_ASCII = str.maketrans({
     "│": "|", "─": "-", "┄": "-", "┆": ":", "╭": ".", "╮": ".", "╰": "'", "╯": "'", "├": "|", "┤": "|", "┬": "-",
     "┴": "-", "┼": "+", "●": "*", "◂": "<", "▸": ">", "█": "#", "▓": "#", "▒": "=", "░": "-", "·": ".", "…": "~",
     "↑": "^", "↓": "v", "→": ">", "←": "<", "⊘": "#", "○": "o", "✓": "+", "✗": "x", "–": "-", "↻": "!", "×": "x",
-    "└": "`", "▏": "|", "▶": ">",
+    "└": "`", "━": "=", "╌": "-", "╎": ":",
 })  # fmt: skip
+
+
+# Asks that a sign be drawn as an emoji, which terminals do in one column or in two: nothing behind it would be in line.
+_AS_EMOJI = "\ufe0f"
 
 
 class Painter:
@@ -87,7 +91,7 @@ class Painter:
             ground = ground + self._styles[under]
         segments = []
         for text, role in line:
-            text = escape(text)
+            text = escape(text).replace(_AS_EMOJI, "")
             if self.ascii_only:
                 text = text.translate(_TO_ASCII)
             segments.append(Segment(text, ground + self._styles[role] if role else ground))

@@ -1,4 +1,4 @@
-"""The two widgets of which the screen is made: fixed lines, and a list of which only the rows that are seen are drawn."""
+"""The two widgets of which the screen is made: fixed lines, and a list of which only what is seen is drawn."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from statistics import median
 from colony_lib.base import clock
 from colony_lib.base.text import plural, show_duration
 from colony_lib.store import paths, runs
+from colony_lib.tui import bars
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,8 +154,8 @@ def sentence(view: RunView) -> Line:
         return [
             ("✗ ", "bad"),
             (f"{at} failed{tries}", "bad"),
+            (" (R goes on)", "dim"),
             (f": {why}" if why else "", "text"),
-            ("   R goes on", "dim"),
         ]
     if view.status == "completed":
         return [
@@ -192,7 +193,7 @@ def _running(view: RunView, step: Record | None) -> Line:
     name = longest["name"]
     limit, usual = view.limit(name), view.usual.get(name)
     took = f" for {_long(longest['duration_seconds'])}"
-    took += f" of at most {_long(limit)}" if limit else ""
+    took += f" of at most {bars.short(limit)}" if limit else ""
     took += f", usually {_long(usual)}" if usual else ""
     more = f" (and {len(live) - 1} more)" if len(live) > 1 else ""
     return [("● ", "run"), (f"{name} runs", "bold"), (took + more, "text"), _then(view, name)]

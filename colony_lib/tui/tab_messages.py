@@ -25,7 +25,7 @@ class MessagesTab(Tab):
         self._first = True
 
     def compose(self) -> ComposeResult:
-        yield Lines([(" TIME      FROM → TO                      MESSAGE", "dim")])
+        yield Lines([(" TIME        FROM → TO", "dim")])
         yield Rows(
             _row, lambda message: message["id"], empty="no messages yet: b tells all agents something", id="messages"
         )
@@ -78,9 +78,9 @@ def _row(message: dict[str, Any], columns: int) -> Line:
     today = message["ts"][:10] == clock.now()[:10]
     when = message["ts"][11:19] if today else message["ts"][5:16].replace("T", " ")
     alarm = any(sign in message["text"] for sign in ("⚠", "✗", "❌"))
-    who = 15 if columns < 110 else 20
+    who = 9 if columns < 76 else 15 if columns < 110 else 20
     return [
-        (f" {cell(when, 11)}" if not today else f" {cell(when, 9)} ", "dim"),
+        (f" {cell(when, 12)}", "dim"),
         (cell(message["from"], who), "text"),
         (" → ", "faint"),
         (cell(message["to"], who) + " ", "dim" if message["to"] == "all" else "text"),

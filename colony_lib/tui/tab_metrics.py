@@ -78,13 +78,13 @@ class MetricsTab(Tab):
         self.draw()
 
     def _head(self, columns: int) -> Line:
-        name, spark = _columns(columns)
+        name, change, spark = _columns(columns)
         ranges = "  ".join(f"[{label}]" if place == self.range else label for place, (_, label) in enumerate(RANGES))
-        head = cell("   METRIC", name + 3) + cell("NOW", 11, True) + cell("MEDIAN", 10, True) + "  "
-        return [(head, "dim"), (cell(ranges, max(spark, 19)), "accent"), (" ALERT", "dim")]
+        head = cell("   METRIC", name + 3) + cell("NOW", 11, True) + cell("VS MEDIAN", change, True) + "  "
+        return [(head, "dim"), (cell(ranges, spark), "accent"), (" ALERT", "dim")]
 
     def _row(self, trend: Trend, columns: int) -> Line:
-        name, spark = _columns(columns)
+        name, change, spark = _columns(columns)
         wrong = _is_over(trend)
         value = trend.last[1] if trend.last else None
         alert = f" {trend.threshold[0]} {plot.amount(trend.threshold[1], trend.unit)}" if trend.threshold else ""
@@ -92,7 +92,7 @@ class MetricsTab(Tab):
             (" ✗ " if wrong else "   ", "bad"),
             (cell(trend.name, name), "bold" if wrong else "text"),
             (cell(plot.amount(value, trend.unit), 11, True), "bad" if wrong else "text"),
-            (cell(_change(trend), 10, True) + "  ", "dim"),
+            (cell(_change(trend), change, True) + "  ", "dim"),
             *plot.spark(trend, spark, ascii_only=painter(self).ascii_only),
             (alert, "warn" if wrong else "dim"),
         ]
@@ -113,10 +113,12 @@ class MetricsTab(Tab):
         lines.put(frame.rule(title, columns), *drawn, numbers)
 
 
-def _columns(columns: int) -> tuple[int, int]:
-    """How wide name and sparkline are."""
-    name = 30 if columns < 110 else 44
-    return (name, max(min(columns - name - 40, 48), 12)) if columns >= 76 else (20, 10)
+def _columns(columns: int) -> tuple[int, int, int]:
+    """How wide name, change and sparkline are; the change has no room on a small screen."""
+    if columns < 76:
+        return 24, 0, 19
+    name = 26 if columns < 110 else 44
+    return name, 10, max(min(columns - name - 36, 60), 19)
 
 
 def _is_over(trend: Trend) -> bool:

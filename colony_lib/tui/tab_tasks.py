@@ -136,7 +136,7 @@ def _progress(board: taskboard.Board | None, columns: int) -> Line:
     full = done * room // board.total
     bad = min(room - full, -(-failed * room // board.total))
     words = f"  {done:,} of {board.total:,} done   {board.count('doing'):,} doing   {board.count('ready'):,} ready"
-    line: Line = [(" " + "█" * full, "ok"), ("█" * bad, "bad"), ("░" * (room - full - bad), "faint"), (words, "text")]
+    line: Line = [(" " + "█" * full, "ok"), ("▓" * bad, "bad"), ("░" * (room - full - bad), "faint"), (words, "text")]
     line.append((f"   {board.count('blocked'):,} blocked", "dim"))
     return [*line, (f"   {failed:,} failed", "bad")] if failed else line
 
@@ -151,7 +151,7 @@ def _row(item: Any, columns: int) -> Line:
         some = f", {shown:,} of them here" if shown < count else ""
         return [(f" {group.upper()} ", "bold"), (f"{count:,}{some}", "dim")]
     form, role = paint.mark("interrupted" if item["abandoned"] else item["status"])
-    agent, title = (16, 30) if columns < 110 else (20, 46)
+    agent, title = (12, 24) if columns < 76 else (16, 30) if columns < 110 else (20, 46)
     over = item["status"] in ("completed", "cancelled")
     waits = ", ".join(map(one_line, item["blocked_by"]))
     more = [(f"waits for {waits}", "dim")] if waits else []

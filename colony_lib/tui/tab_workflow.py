@@ -290,7 +290,8 @@ def _waiting(view: runview.RunView, name: str | None) -> dict[str, Any] | None:
 
 
 def _fields(step: dict[str, Any]) -> dict[str, Any]:
-    return {"agent": step["agent"], "step": step["name"], "status": step["status"]}
+    level = {"failed": "error", "retrying": "warn", "waiting": "warn"}.get(step["status"], "info")
+    return {"agent": step["agent"], "step": step["name"], "status": step["status"], "level": level}
 
 
 def _text(step: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ DEEPEST = 400  # tasks of a chain of blockers that are shown
 
 
 class Board:
-    """The tasks of each group (schemas/task.schema.json), at most MOST of each, and how many there are by status."""
+    """The tasks of each group (schemas/task.schema.json), at most MOST each, and how many of each status there are."""
 
     def __init__(self) -> None:
         self.groups: dict[str, list[Record]] = {}
