@@ -30,6 +30,7 @@ from colony_lib.tui.tab_workflow import WorkflowTab
 LOOK = 1.0  # seconds between two looks at the files
 TOLD = 8.0  # seconds that a notice stays
 SMALLEST = (60, 15)
+_PROBLEMS = ("Workflow", "Agents", "Tasks", "Metrics")  # tabs in which `e` looks for what is wrong
 _MOUSE = ("1000", "1003", "1015", "1006")
 _THEMES = {
     "dark": Theme(
@@ -60,6 +61,7 @@ class ColonyApp(App[None]):
     Rows { background: $background; scrollbar-color: $foreground 30%; scrollbar-background: $background;
            scrollbar-color-hover: $primary; scrollbar-color-active: $primary; scrollbar-background-hover: $background;
            scrollbar-background-active: $background; }
+    #runs { width: 38; }
     #steps { height: auto; min-height: 3; }
     #small { display: none; height: 1fr; }
     #filter { display: none; height: 1; border: none; padding: 0 1; background: $surface; }
@@ -305,13 +307,14 @@ class ColonyApp(App[None]):
         """The next thing that is wrong: in this tab, else in one that has something."""
         if self.tab.next_problem():
             return
-        for name in ("Workflow", "Agents", "Tasks", "Metrics"):
+        place = _PROBLEMS.index(self.active) + 1 if self.active in _PROBLEMS else 0
+        for name in (*_PROBLEMS[place:], *_PROBLEMS[:place]):
             other = next(tab for tab in self.query(Tab) if tab.name_of == name)
-            if name != self.active:
-                other.draw()
-                if other.next_problem():
+            other.draw()
+            if other.next_problem(anew=True):
+                if name != self.active:
                     self.action_tab(name)
-                    return
+                return
         self.tell("nothing is wrong", "ok")
 
     def action_help(self) -> None:

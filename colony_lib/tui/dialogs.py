@@ -160,7 +160,6 @@ class Read(ModalScreen[str | None]):
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard("\n".join(paint.plain(line) for _, line in self._lines))
-        self.app.notify("copied")
 
     def action_leave(self) -> None:
         self.dismiss(None)

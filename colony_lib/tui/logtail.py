@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from heapq import merge
 from itertools import chain, islice
 
-from colony_lib.store import logread
+from colony_lib.store import logread, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ class Tail:
         self.missed = 0  # lines that came while others were being looked at
         self.skipped = 0  # bytes that were passed over so as not to lag
         self.unreadable = 0
+        self.trouble: str | None = None  # why the files could not be read; for those who start threads, as `busy` is
         self.busy = False  # a thread is at work; for those who start threads
         self._agents = agents
         self._wanted = _Wanted(self, chosen, run_id, step, since)
         self._behind: Iterator[Record] | None = None
         self._sources: list[logread.Source] = []  # those that `_behind` reads
         self._follower: logread.Follower | None = None
+        self._folder = 0  # when the folder of the logs last changed
 
     def give_up(self) -> None:
         """Called by another thread: end the search at the next block."""
@@ -126,6 +128,20 @@ class Tail:
         self._backwards({source.agent: source.end for source in follow})
         self.lines = []
         self.lines = self._page()
+
+    def has_news(self) -> bool:
+        """Whether `fresh` may find something: a quick look at the folder and the files' sizes. Of files that have been
+        replaced only the folder tells."""
+        if self._follower is None or not self.at_end:
+            return False
+        try:
+            folder = os.stat(paths.logs_folder()).st_mtime_ns
+        except FileNotFoundError:
+            return False
+        was, self._folder = self._folder, folder
+        return folder != was or any(
+            os.fstat(source.fd).st_size != source.end for source in self._follower.sources.values()
+        )
 
     def fresh(self, keep: bool = True) -> int:
         """Take in what is new; the number of lines. With `keep` false they are only counted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from textual import events
@@ -13,9 +14,9 @@ from textual.geometry import Size
 from textual.message import Message
 
 from colony_lib.base import clock, text
-from colony_lib.store import logread
+from colony_lib.base.errors import ColonyError
 from colony_lib.tui import frame, paint
-from colony_lib.tui.logtail import Tail
+from colony_lib.tui.logtail import GivenUp, Tail
 from colony_lib.tui.paint import Line, cell
 from colony_lib.tui.rows import Lines, Rows
 
@@ -59,12 +60,10 @@ class LogView(Rows):
     def _look(self) -> None:
         if self.tail is None or self.tail.busy or not self._is_seen():
             return
-        if self.following:
-            self._start(self.tail.fresh)
-        elif self.scroll_offset.y < NEAR and not self.tail.at_top:
+        if not self.following and self.scroll_offset.y < NEAR and not self.tail.at_top:
             self._start(self.tail.older)
-        else:
-            self._start(lambda: self.tail.fresh(keep=False) if self.tail else 0)
+        elif self.tail.has_news():
+            self._start(partial(self.tail.fresh, keep=self.following))
 
     def _is_seen(self) -> bool:
         return self.is_attached and all(
@@ -81,6 +80,10 @@ class LogView(Rows):
     async def _run(self, tail: Tail, act: Callable[[], Any]) -> None:
         try:
             await asyncio.to_thread(act)
+        except (ColonyError, OSError) as error:
+            tail.trouble = str(error)
+        except GivenUp:
+            tail.cancelled = False
         finally:
             tail.busy = False
         if tail is self.tail:
@@ -123,6 +126,8 @@ class LogView(Rows):
             return []
         if tail.busy and tail.searched > 20 << 20:
             return [(f"searching, {tail.searched >> 20:,} MB so far, Esc stops", "warn")]
+        if tail.trouble:
+            return [(tail.trouble, "bad")]
         if not tail.at_end:
             return [("the oldest lines; End follows", "accent")]
         if not self.following:
@@ -297,6 +302,3 @@ def _wrapped(lines: Sequence[dict[str, Any]], room: int) -> list[tuple[dict[str,
     return [
         (record, start) for record in lines for start in range(0, max(len(_message(record)), 1), room)
     ]  # fmt: skip
-
-
-LEVELS = logread.LEVELS

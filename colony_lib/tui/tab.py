@@ -49,9 +49,18 @@ class Tab(Vertical):
         self.draw()
         return ""
 
-    def next_problem(self) -> bool:
-        """Move to the next thing that is wrong here; whether there is one."""
-        return False
+    def next_problem(self, *, anew: bool = False) -> bool:
+        """Move to the next thing that is wrong here (`anew`: the first); whether there is one."""
+        return self.step_on(self.wrong(), anew=anew)
+
+    def wrong(self) -> list[str]:
+        """The names of the rows that are wrong, in the order in which they are shown."""
+        return []
+
+    def step_on(self, names: list[str], *, anew: bool) -> bool:
+        """Put the cursor on the name after the one it is on; whether there is one."""
+        place = names.index(self.main().key or "") + 1 if not anew and self.main().key in names else 0
+        return place < len(names) and self.main().put_on(names[place])
 
     def back(self) -> bool:
         """Leave what is open in the tab; whether there was anything."""

@@ -31,9 +31,8 @@ class AgentsTab(Tab):
     def on_resize(self) -> None:
         self.draw()
 
-    def next_problem(self) -> bool:
-        wrong = [agent["id"] for agent in self.main().items if _state(agent) in ("failed", "quiet")]
-        return bool(wrong) and self.main().put_on(wrong[0])
+    def wrong(self) -> list[str]:
+        return [agent["id"] for agent in self.main().items if _state(agent) in ("failed", "quiet")]
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         agent = self.main().item

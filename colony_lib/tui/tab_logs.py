@@ -56,9 +56,9 @@ class LogsTab(Tab):
     def back(self) -> bool:
         return self.main().stop_search()
 
-    def next_problem(self) -> bool:
+    def next_problem(self, *, anew: bool = False) -> bool:
         view = self.main()
-        return view.seek_problem(-1) or view.seek_problem(1)
+        return view.seek_problem(1) or (view.following and view.seek_problem(-1))
 
     def do_level(self) -> None:
         place = logread.LEVELS.index(self._lowest)

@@ -58,9 +58,8 @@ class MetricsTab(Tab):
             self.draw()
         return was
 
-    def next_problem(self) -> bool:
-        wrong = [trend.name for trend in self.main().items if _is_over(trend)]
-        return bool(wrong) and self.main().put_on(wrong[0])
+    def wrong(self) -> list[str]:
+        return [trend.name for trend in self.main().items if _is_over(trend)]
 
     def do_longer(self) -> None:
         self._change(1)

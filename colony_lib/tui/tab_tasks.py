@@ -43,9 +43,8 @@ class TasksTab(Tab):
     def on_resize(self) -> None:
         self.draw()
 
-    def next_problem(self) -> bool:
-        wrong = [task["id"] for task in self.main().items if isinstance(task, dict) and _is_wrong(task)]
-        return bool(wrong) and self.main().put_on(wrong[0])
+    def wrong(self) -> list[str]:
+        return [task["id"] for task in self.main().items if isinstance(task, dict) and _is_wrong(task)]
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         self.do_chain()

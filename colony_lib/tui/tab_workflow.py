@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
 from colony_lib.base import clock, text
 from colony_lib.store import dag, prices
@@ -17,6 +18,8 @@ from colony_lib.tui.rows import Lines, Rows
 from colony_lib.tui.tab import Tab, one_line
 
 VIEWS = ("bars", "graph", "list")
+WIDE = 120  # columns from which on the list of runs stands beside the run …
+BESIDE = 38  # … in so many columns
 LAST = 14  # runs that the strip of history shows
 
 
@@ -35,10 +38,16 @@ class WorkflowTab(Tab):
         self._run_shown: str | None = None
 
     def compose(self) -> ComposeResult:
-        yield Lines([], id="run-head")
-        yield Lines([], id="steps-head")
-        yield Rows(self._row, _name_of, empty="no run yet: colony workflow run NAME", id="steps")
-        yield LogPanel(with_agent=False, id="step-log")
+        with Horizontal():
+            yield Rows(self._short_line, lambda row: row["run_id"], id="runs")
+            with Vertical(id="run"):
+                yield Lines([], id="run-head")
+                yield Lines([], id="steps-head")
+                yield Rows(self._row, _name_of, empty="no run yet: colony workflow run NAME", id="steps")
+                yield LogPanel(with_agent=False, id="step-log")
+
+    def main(self) -> Rows:
+        return self.query_one("#steps", Rows)
 
     @property
     def view(self) -> runview.RunView | None:
@@ -49,7 +58,12 @@ class WorkflowTab(Tab):
         return self.query_one(LogPanel)
 
     def draw(self) -> None:
-        view, columns = self.view, self.size.width or 80
+        view = self.view
+        beside = self.size.width >= WIDE and not self._full
+        columns = (self.size.width or 80) - (BESIDE if beside else 0)
+        self.query_one("#runs").display = beside
+        if beside:
+            self._list_runs()
         head, rows = self.query_one("#run-head", Lines), self.main()
         self.panel.display = view is not None
         for widget in (head, rows, self.query_one("#steps-head", Lines)):
@@ -85,6 +99,24 @@ class WorkflowTab(Tab):
             self.main().put_cursor(0)
 
     # -- rows
+
+    def _list_runs(self) -> None:
+        """Beside the run: all runs, the cursor on the one that is seen unless a person moves it."""
+        rows = self.query_one("#runs", Rows)
+        rows.show(self.found.history)
+        if self.view is not None and not rows.has_focus:
+            rows.put_on(self.view.run_id)
+
+    def _short_line(self, row: dict[str, Any], columns: int) -> Line:
+        """A run in the list beside the one that is seen."""
+        form, role = paint.mark(row["status"])
+        seen = self.view is not None and self.view.run_id == row["run_id"]
+        took = text.show_duration(row["duration_seconds"])
+        return [
+            ("▸" if seen else " ", "accent"), (f"{form} ", role),
+            (cell(row["workflow"], 18), "bold" if seen else "text"),
+            (cell(_in_words(row), 6, True), "dim"), (cell(took, 8, True), "dim"), (" │", "faint"),
+        ]  # fmt: skip
 
     def _left(self, columns: int) -> int:
         """Columns before the bars."""
@@ -191,19 +223,29 @@ class WorkflowTab(Tab):
             self.draw()
         return was or self.colony.let_go_of_run()
 
-    def next_problem(self) -> bool:
-        if self.view is None:
-            return False
-        at = self.view.first_problem()
-        bad = next((row["run_id"] for row in self.found.bad if row["run_id"] != self.view.run_id), None)
-        if (at is None or at == self.main().key) and bad is not None:
-            self.colony.open_run(bad)
+    def wrong(self) -> list[str]:
+        steps = self.view.steps if self.view else []
+        return [step["name"] for step in steps if step["status"] in ("failed", "waiting", "retrying")]
+
+    def next_problem(self, *, anew: bool = False) -> bool:
+        """Behind the last step that is wrong comes the next run that is; behind the last run other tabs."""
+        if super().next_problem(anew=anew):
             return True
-        return at is not None and self.main().put_on(at)
+        runs = sorted({*(row["run_id"] for row in self.found.bad), *self._waiting_runs()}, reverse=True)
+        now = self.view.run_id if self.view else ""
+        later = [run_id for run_id in runs if anew or run_id < now or now not in runs]
+        if later:
+            self.colony.open_run(later[0])
+        return bool(later)
+
+    def _waiting_runs(self) -> list[str]:
+        return [row["run_id"] for row in self.found.history if row["status"] == "waiting"]
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         if event.rows is self.main():
             self.panel.view.focus()
+        elif event.rows.id == "runs":
+            self.colony.open_run(event.key)
         else:
             record = event.rows.item
             self.colony.read_record(record[0] if isinstance(record, tuple) else record)
@@ -232,6 +274,10 @@ class WorkflowTab(Tab):
             self.show_logs(f"step:{self.main().key} run:{self.view.run_id}")
 
     def do_history(self) -> None:
+        beside = self.query_one("#runs", Rows)
+        if beside.display:
+            beside.focus()
+            return
         lines: list[tuple[str | None, Line]] = [
             (row["run_id"], _history_line(row, self.found)) for row in self.found.history
         ]
@@ -347,6 +393,12 @@ def _lanes(lead: str, form: str, role: str) -> Line:
     """The lanes, with the step's dot as its mark."""
     before, dot, after = (lead or "●").partition("●")
     return [(before, "faint"), (form if dot else "", role), (after, "faint")]
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    """When the run started: the time of today, else the day."""
+    started = row["started"] or ""
+    return started[11:16] if started[:10] == clock.now()[:10] else started[5:10]
 
 
 def _history_line(row: dict[str, Any], found: Any) -> Line:
