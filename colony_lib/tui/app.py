@@ -9,6 +9,7 @@ from typing import Any
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import ContentSwitcher, Input
 
@@ -48,6 +49,13 @@ _THEMES = {
         variables={"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"},
     ),
 }  # fmt: skip
+
+
+_TABS: tuple[type[Tab], ...] = (AgentsTab, TasksTab, MessagesTab, WorkflowTab, MetricsTab, LogsTab)
+
+
+class _Main(Screen[None], inherit_bindings=False):
+    """The screen under all dialogs; on it Tab goes from tab to tab, not from widget to widget."""
 
 
 class ColonyApp(App[None]):
@@ -107,19 +115,26 @@ class ColonyApp(App[None]):
         self._mouse = True
         self._notice: Any = None
         self._narrowing: Any = None
+        # Held, for a search from the app looks into the dialog that is up.
+        self.tabs: dict[str, Tab] = {kind.name_of: kind() for kind in _TABS}
+        self._header, self._bar, self._space = Lines([], id="header"), frame.TabBar(), Lines([], id="space")
+        self._said, self._chip, self._footer = Lines([], id="notice"), Lines([], id="chip"), frame.Footer()
+        self._switcher = ContentSwitcher(*self.tabs.values(), initial=f"tab-{self.active.lower()}")
+        self._line = Input(id="filter", compact=True, placeholder="text, !text, level:error, agent:data-*, step:load*")
+
+    def get_default_screen(self) -> Screen[None]:
+        return _Main(id="main")
 
     def compose(self) -> ComposeResult:
-        yield Lines([], id="header")
-        yield frame.TabBar()
-        yield Lines([], id="space")
+        yield self._header
+        yield self._bar
+        yield self._space
         yield Lines([(f"needs {SMALLEST[0]}x{SMALLEST[1]}", "warn")], id="small")
-        with ContentSwitcher(initial="tab-workflow"):
-            for tab in (AgentsTab, TasksTab, MessagesTab, WorkflowTab, MetricsTab, LogsTab):
-                yield tab()
-        yield Lines([], id="notice")
-        yield Lines([], id="chip")
-        yield Input(id="filter", compact=True, placeholder="text, !text, level:error, agent:data-*, step:load*")
-        yield frame.Footer()
+        yield self._switcher
+        yield self._said
+        yield self._chip
+        yield self._line
+        yield self._footer
 
     def on_mount(self) -> None:
         if not self.is_headless:
@@ -157,16 +172,19 @@ class ColonyApp(App[None]):
         self.look()
 
     async def _look(self) -> None:
-        metrics = self.query_one(MetricsTab)
+        metrics = self.tabs[MetricsTab.name_of]
+        assert isinstance(metrics, MetricsTab)
         try:
             with_metrics = self.active == MetricsTab.name_of
             found = await asyncio.to_thread(self._feed.look, self._run, metrics.hours, with_metrics=with_metrics)
         finally:
             self._looking = False
+        if not self.is_running:
+            return
         if not with_metrics:
             found.trends = self.found.trends
         self.found = found
-        for tab in self.query(Tab):
+        for tab in self.tabs.values():
             tab.show(found)
         self._draw_frame()
         if found.troubles and self._notice is None:
@@ -177,27 +195,27 @@ class ColonyApp(App[None]):
 
     def _draw_frame(self) -> None:
         columns = self.size.width
-        self.query_one("#header", Lines).put(frame.header(self.found, columns, read_only=self.read_only))
-        badges = {"Messages": self.query_one(MessagesTab).unread}
-        self.query_one(frame.TabBar).show(self.active, badges, columns)
-        self.query_one(frame.Footer).show(self.active, columns, read_only=self.read_only)
+        self._header.put(frame.header(self.found, columns, read_only=self.read_only))
+        badges = {name: tab.unread for name, tab in self.tabs.items()}
+        self._bar.show(self.active, badges, columns)
+        self._footer.show(self.active, columns, read_only=self.read_only)
 
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
         self.screen_stack[0].set_class(small, "small")
-        self.query_one("#space", Lines).display = event.size.height >= 24
+        self._space.display = event.size.height >= 24
         self._draw_frame()
 
     # -- tabs
 
     @property
     def tab(self) -> Tab:
-        return next(tab for tab in self.query(Tab) if tab.name_of == self.active)
+        return self.tabs[self.active]
 
     def action_tab(self, name: str) -> None:
         self.set_focus(None)
         self.active = name
-        self.query_one(ContentSwitcher).current = f"tab-{name.lower()}"
+        self._switcher.current = f"tab-{name.lower()}"
         self._draw_chip()
         self.tab.show(self.found)
         self._draw_frame()
@@ -226,7 +244,7 @@ class ColonyApp(App[None]):
     def open_logs(self, source: str) -> None:
         """Show the logs through that filter."""
         self._typed[LogsTab.name_of] = source
-        self.query_one(LogsTab).filter = Filter(source)
+        self.tabs[LogsTab.name_of].filter = Filter(source)
         self.action_tab(LogsTab.name_of)
 
     def toggle_full(self) -> None:
@@ -235,19 +253,18 @@ class ColonyApp(App[None]):
     # -- the filter
 
     def action_filter(self) -> None:
-        line = self.query_one("#filter", Input)
-        line.value = self._typed.get(self.active, "")
-        line.display = True
-        line.focus()
+        self._line.value = self._typed.get(self.active, "")
+        self._line.display = True
+        self._line.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id == "filter" and event.input.display:
+        if event.input is self._line and self._line.display:
             if self._narrowing is not None:
                 self._narrowing.stop()
             self._narrowing = self.set_timer(0.15, lambda: self._narrow(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input.id == "filter":
+        if event.input is self._line:
             self._narrow(event.value)
             self._close_filter()
 
@@ -262,15 +279,15 @@ class ColonyApp(App[None]):
         if self._narrowing is not None:
             self._narrowing.stop()
             self._narrowing = None
-        self.query_one("#filter", Input).display = False
+        self._line.display = False
         self._draw_chip()
         self._focus()
 
     def _draw_chip(self) -> None:
         """A filter that is on is always seen."""
-        chip, source = self.query_one("#chip", Lines), self._typed.get(self.active, "")
-        chip.display = bool(source) and not self.query_one("#filter", Input).display
-        chip.put([(" /", "key"), (f" {source} ", "tab"), ("  Esc shows all", "dim")])
+        source = self._typed.get(self.active, "")
+        self._chip.display = bool(source) and not self._line.display
+        self._chip.put([(" /", "key"), (f" {source} ", "tab"), ("  Esc shows all", "dim")])
 
     # -- keys
 
@@ -289,7 +306,7 @@ class ColonyApp(App[None]):
         getattr(self.tab, f"do_{name}")()
 
     def action_leave(self) -> None:
-        if self.query_one("#filter", Input).has_focus:
+        if self._line.has_focus:
             self._close_filter()
             return
         if self.screen.has_class("full"):
@@ -309,7 +326,7 @@ class ColonyApp(App[None]):
             return
         place = _PROBLEMS.index(self.active) + 1 if self.active in _PROBLEMS else 0
         for name in (*_PROBLEMS[place:], *_PROBLEMS[:place]):
-            other = next(tab for tab in self.query(Tab) if tab.name_of == name)
+            other = self.tabs[name]
             other.draw()
             if other.next_problem(anew=True):
                 if name != self.active:
@@ -417,14 +434,13 @@ class ColonyApp(App[None]):
         """Say something on the line above the footer, for some seconds."""
         if self._notice is not None:
             self._notice.stop()
-        line = self.query_one("#notice", Lines)
-        line.put([(f" {text}", role)])
-        line.display = True
+        self._said.put([(f" {text}", role)])
+        self._said.display = True
         self._notice = None if stay else self.set_timer(TOLD, self._hush)
 
     def _hush(self) -> None:
         self._notice = None
-        self.query_one("#notice", Lines).display = False
+        self._said.display = False
 
     def read_record(self, record: dict[str, Any]) -> None:
         """Show a log line whole."""

@@ -58,13 +58,14 @@ class Feed:
 
     def __init__(self) -> None:
         self._trends = Trends()
+        self._survey: agents.Survey
         self._kept: dict[str, tuple[Any, Any]] = {}  # what was read, and of which state of its file
         self._took: dict[str, dict[str, float]] = {}  # of completed runs: seconds by step
 
     def look(self, run_id: str | None, hours: int, *, with_metrics: bool) -> Snapshot:
         """A snapshot; of the run `run_id` (None: the one that matters most) all is read, of metrics if wanted."""
         found = Snapshot()
-        parts: list[Callable[[Snapshot], None]] = [self._agents, self._tasks, self._messages]
+        parts: list[Callable[[Snapshot], None]] = [self._runs, self._agents, self._tasks, self._messages]
         parts.append(lambda snapshot: self._run(snapshot, run_id))
         if with_metrics:
             parts.append(lambda snapshot: setattr(snapshot, "trends", self._trends.look(hours)))
@@ -78,14 +79,17 @@ class Feed:
         found.changed = _newest_change()
         return found
 
+    def _runs(self, found: Snapshot) -> None:
+        found.name = os.path.basename(paths.root())
+        survey = self._survey = agents.Survey()
+        found.live = [run.run_id for run in survey.live]
+        found.bad = survey.bad
+        found.history = list(islice(runs.summaries(), HISTORY))
+
     def _agents(self, found: Snapshot) -> None:
         settings = config.load()
         found.name = settings["name"]
-        survey = agents.Survey()
-        found.live = sorted((run.run_id for run in survey.live), reverse=True)
-        found.bad = survey.bad
-        found.history = list(islice(runs.summaries(), HISTORY))
-        states = agents.states(settings, survey)
+        states = agents.states(settings, self._survey)
         known = {agent["id"]: agent for agent in settings["agents"]}
         for state in states:
             agent = known[state["id"]]

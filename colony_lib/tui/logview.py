@@ -92,8 +92,7 @@ class LogView(Rows):
             tail.close()  # another has taken its place meanwhile
 
     def _update(self) -> None:
-        assert self.tail is not None
-        lines = self.tail.lines
+        lines = self.tail.lines if self.tail is not None else []
         if self._with_agent and lines:
             most = 10 if self.size.width < 76 else 16
             self._wide = min(max(self._wide, *(len(record["agent"]) for record in lines[-200:])), most)

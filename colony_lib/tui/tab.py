@@ -26,6 +26,11 @@ class Tab(Vertical):
         self.found = Snapshot()
 
     @property
+    def unread(self) -> int:
+        """How many things have come that nobody has seen."""
+        return 0
+
+    @property
     def colony(self) -> ColonyApp:
         return cast("ColonyApp", self.app)
 
