@@ -37,6 +37,7 @@ def main(argv: list[str]) -> int:
     run = runs.find(given.run) if given.run else None
     config.load()  # what is wrong with it is said before the screen is taken
     app = _app_module()
+    env.forget("COLUMNS", "LINES")  # the terminal's size when a shell began; Textual would believe them for ever
     palette = "plain" if env.get("NO_COLOR") else "light" if given.light else "dark"
     ascii_only = given.ascii or not chart.fits(sys.stdout.encoding)
     code: int = app.run(app.ColonyApp(run=run, read_only=given.read_only, palette=palette, ascii_only=ascii_only))

@@ -39,6 +39,12 @@ def secret_values() -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
+def forget(*names: str) -> None:
+    """Take variables out of this process's environment, and so out of its children's."""
+    for name in names:
+        os.environ.pop(name, None)
+
+
 def one_thread() -> None:
     """Keep numpy, before it is imported, from starting threads for algebra that nobody here asks of it: they cost
     more than the import."""

@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import ContentSwitcher, Input
+from textual.worker import WorkerFailed
 
 from colony_lib.base.errors import BUG
 from colony_lib.store import runs
@@ -107,7 +108,7 @@ class ColonyApp(App[None]):
         self.read_only = read_only
         self.active = keys.TABS[3]
         self.found = Snapshot()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._feed = Feed()
         self._run = self._pinned = run
         self._looking = self._again = False
@@ -154,7 +155,7 @@ class ColonyApp(App[None]):
         if self.is_headless:
             super()._handle_exception(error)
         elif self.failure is None:
-            self.failure = error
+            self.failure = error.error if isinstance(error, WorkerFailed) else error
             self.exit(return_code=BUG)
 
     # -- what is known
@@ -205,6 +206,8 @@ class ColonyApp(App[None]):
         self.screen_stack[0].set_class(small, "small")
         self._space.display = event.size.height >= 24
         self._draw_frame()
+        # A terminal that was resized in the midst of a frame has parts of it in wrong places: all is drawn once more.
+        self.set_timer(0.3, self.action_redraw)
 
     # -- tabs
 
@@ -398,6 +401,10 @@ class ColonyApp(App[None]):
             self.painter = paint.Painter(palette, ascii_only=self.painter.ascii_only)
             self.theme = palette
             self.refresh(layout=True)
+
+    def action_redraw(self) -> None:
+        """Draw every cell anew."""
+        self.screen.refresh()
 
     def action_interrupt(self) -> None:
         """Ctrl-C copies what was dragged over; else it ends the screen, as everywhere."""

@@ -92,6 +92,7 @@ KEYS = (
     Key("colon,ctrl+p", ":", "commands", "Commands", "all that can be done here, by name"),
     Key("percent_sign", "%", "mouse", "", "give the mouse to the terminal, or take it back",
         footer=False),
+    Key("ctrl+l", "Ctrl-L", "redraw", "", "draw the screen anew", footer=False),
     Key("L", "L", "light", "", "dark or light", footer=False),
     Key("tab", "Tab", "next_tab(1)", "", "the next tab", footer=False),
     Key("shift+tab", "Shift-Tab", "next_tab(-1)", "", "the tab before", footer=False),

@@ -17,7 +17,9 @@ def test_it_opens_on_the_failure_with_the_steps_last_log_lines(colony: Colony) -
     run = failed_run(colony)
 
     async def body(app: Any, pilot: Any) -> None:
-        await until_seen(app, pilot, run, "load failed", "ERROR [bold]no[/bold] warehouse", "load  orchestrator  1 attempt")
+        await until_seen(
+            app, pilot, run, "load failed", "ERROR [bold]no[/bold] warehouse", "load  orchestrator  1 attempt"
+        )
         assert app.tab.main().key == "load"
         text = seen(app)
         assert "3 of 4" not in text and "2 of 4" in text  # load failed and report was never begun
@@ -122,7 +124,9 @@ def test_a_waiting_step_is_approved_and_the_run_goes_on(colony: Colony) -> None:
 
 def test_a_failed_run_is_done_again_from_a_step(colony: Colony) -> None:
     run = failed_run(colony)
-    colony.workflow("nightly", "steps: [{name: extract, run: 'true'}, {name: load, run: 'true', depends_on: [extract]}]")
+    colony.workflow(
+        "nightly", "steps: [{name: extract, run: 'true'}, {name: load, run: 'true', depends_on: [extract]}]"
+    )
 
     async def body(app: Any, pilot: Any) -> None:
         await until(app, pilot, lambda: app.tab.main().key == "load")
@@ -230,7 +234,9 @@ def test_a_filter_is_seen_and_escape_shows_all_again(colony: Colony) -> None:
         await until_seen(app, pilot, "load failed")
         await pilot.press("6")
         await until_seen(app, pilot, "slow answer", "connection reset")
-        await pilot.press("slash", *"level", "colon", *"error", "space", *"agent", "colon", *"work", "asterisk", "enter")
+        await pilot.press(
+            "slash", *"level", "colon", *"error", "space", *"agent", "colon", *"work", "asterisk", "enter"
+        )
         await until_seen(app, pilot, "level:error agent:work*", "Esc shows all", "connection reset")
         await until(app, pilot, lambda: "slow answer" not in seen(app) and "warehouse" not in seen(app))
         await pilot.press("escape")
@@ -238,7 +244,9 @@ def test_a_filter_is_seen_and_escape_shows_all_again(colony: Colony) -> None:
         assert "Esc shows all" not in seen(app)
         await pilot.press("escape")  # never quits
         await pilot.press("4", "slash", *"!load", "enter")
-        await until(app, pilot, lambda: [step["name"] for step in app.tab.main().items] == ["extract", "clean", "report"])
+        await until(
+            app, pilot, lambda: [step["name"] for step in app.tab.main().items] == ["extract", "clean", "report"]
+        )
 
     drive(colony, body)
 
@@ -337,7 +345,9 @@ def test_what_matters_fits_a_small_screen(colony: Colony, size: tuple[int, int])
     colony("state", "task", "add", "something")
 
     async def body(app: Any, pilot: Any) -> None:
-        await until_seen(app, pilot, run, "1 failed", "load failed", "✗ load", "? Help", "q Quit", "no[/bold]", "Agents")
+        await until_seen(
+            app, pilot, run, "1 failed", "load failed", "✗ load", "? Help", "q Quit", "no[/bold]", "Agents"
+        )
         await pilot.press("2")
         await until_seen(app, pilot, "READY 1", "something")
         assert max(map(len, seen(app).split("\n"))) <= size[0]
