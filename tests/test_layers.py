@@ -14,13 +14,13 @@ import pytest
 from tests.conftest import BIN, REPOSITORY, clean_environment
 
 LIBRARY = REPOSITORY / "colony_lib"
-FLOORS = {"base": 0, "store": 1, "work": 2, "data": 2, "cli": 3}
+FLOORS = {"base": 0, "store": 1, "work": 2, "data": 2, "tui": 3, "cli": 4}
 SHARED_BY_CLI = {"colony_lib.cli.args", "colony_lib.cli.show"}
 # One executable in several files: its main module may import its parts.
 PARTS = {"args": "args_", "metrics": "metrics_", "state": "state_", "workflow": "workflow_"}
 HEAVY = {
     "anthropic", "pandas", "numpy", "jsonschema", "yaml", "requests", "filelock", "duckdb", "pyarrow", "cronsim",
-    "dataclasses", "inspect", "asyncio", "logging", "subprocess", "urllib.request", "http.client", "uuid",
+    "dataclasses", "inspect", "textual", "rich", "asyncio", "logging", "subprocess", "urllib.request", "http.client", "uuid",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from colony_lib.tui.runview import Attempt, RunView
 
 PAUSE = 600.0  # seconds without any attempt from which on the axis is cut
+_CUT = "pauses are cut"
 _KEPT = 30.0  # seconds that a pause which is cut still takes on the axis
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
 _ROLES = {
@@ -65,10 +66,10 @@ class Axis:
             if column + len(label) <= self.columns:
                 text[column : column + len(label)] = label
             at += step
-        if self.cuts:
-            text[: len("long pauses are cut")] = "long pauses are cut"[: self.columns]
-            for cut in self.cuts:
-                text[cut] = "╎"
+        if self.cuts and len(_CUT) < self.cuts[0]:
+            text[: len(_CUT)] = _CUT
+        for cut in self.cuts:
+            text[cut] = "╎"
         return "".join(text[: self.columns])
 
 

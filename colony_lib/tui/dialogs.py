@@ -68,8 +68,7 @@ class Choose(ModalScreen[list[str] | None]):
             self.dismiss(self._choices[1][1])
 
     def action_leave(self) -> None:
-        if self._is_awake():
-            self.dismiss(None)
+        self.dismiss(None)
 
 
 class Form(ModalScreen[list[str] | None]):

@@ -93,8 +93,9 @@ class Trends:
         state = _state(paths.metric(name)) or (0, 0)
         known = self._known.get((name, hours))
         if known is not None:
+            known.threshold = threshold
             old = time.monotonic() - known.read_at
-            fresh = known.state == state and known.threshold == threshold and old < hours * 3600 / BUCKETS
+            fresh = known.state == state and old < hours * 3600 / BUCKETS
             if fresh or old < REST * known.took:
                 return known
         made = self._known[name, hours] = Trend(name, hours, state, threshold)

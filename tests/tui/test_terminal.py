@@ -232,8 +232,7 @@ if shutil.which("tmux"):  # what a terminal of the system's makes of it; the tes
         tmux("send-keys", "X")
         tmux.until("leave it as it is")
         tmux("send-keys", "Escape")
-        time.sleep(0.5)
-        tmux("send-keys", "Escape")
+        tmux.until("endless runs for", "following")
         tmux("send-keys", "q")
         shown = tmux.until("ended with 0")
         assert "endless" not in shown
