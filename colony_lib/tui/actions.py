@@ -14,12 +14,12 @@ LONGEST = 400  # characters of what a command said that are shown
 
 
 class Outcome:
-    """What a command came to: its exit status, and the last line that it said."""
+    """What a command came to: its exit status, the last line that it said, and the first line of its output."""
 
-    __slots__ = ("code", "said", "words")
+    __slots__ = ("code", "first", "said", "words")
 
-    def __init__(self, words: list[str], code: int, said: str) -> None:
-        self.words, self.code, self.said = words, code, said
+    def __init__(self, words: list[str], code: int, said: str, first: str = "") -> None:
+        self.words, self.code, self.said, self.first = words, code, said, first
 
 
 def shown(words: list[str]) -> str:
@@ -56,4 +56,5 @@ async def run(words: list[str]) -> Outcome:
         return Outcome(words, 1, f"cannot start it: {error.strerror}")
     out, err = await child.communicate()
     said = (err if child.returncode else err or out).decode("utf-8", "replace").strip().split("\n")
-    return Outcome(words, child.returncode or 0, cut(escape(said[-1]), LONGEST))
+    first = out.decode("utf-8", "replace").split("\n")[0]
+    return Outcome(words, child.returncode or 0, cut(escape(said[-1]), LONGEST), first)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any
 
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
-from textual.theme import Theme
-from textual.widgets import ContentSwitcher, Input
+from textual.widgets import ContentSwitcher
 from textual.worker import WorkerFailed
 
 from colony_lib.base.errors import BUG
 from colony_lib.store import runs
-from colony_lib.tui import actions, dialogs, frame, keys, paint
+from colony_lib.tui import actions, frame, keys, look
 from colony_lib.tui.feed import Feed, Snapshot
+from colony_lib.tui.filterline import FilterLine
 from colony_lib.tui.filters import Filter
-from colony_lib.tui.paint import Line, cell
 from colony_lib.tui.rows import Lines, Rows
+from colony_lib.tui.steering import Steering
 from colony_lib.tui.tab import Tab
 from colony_lib.tui.tab_agents import AgentsTab
 from colony_lib.tui.tab_logs import LogsTab
@@ -30,28 +29,8 @@ from colony_lib.tui.tab_tasks import TasksTab
 from colony_lib.tui.tab_workflow import WorkflowTab
 
 LOOK = 1.0  # seconds between two looks at the files
-TOLD = 8.0  # seconds that a notice stays
 SMALLEST = (60, 15)
 _PROBLEMS = ("Workflow", "Agents", "Tasks", "Metrics")  # tabs in which `e` looks for what is wrong
-_MOUSE = ("1000", "1003", "1015", "1006")
-_THEMES = {
-    "dark": Theme(
-        "dark", primary="#a99bea", foreground="#c8ccd4", background="#15181e", surface="#1b1f27", panel="#1b1f27",
-        accent="#a99bea", dark=True,
-    ),
-    "light": Theme(
-        "light", primary="#6546c3", foreground="#2b2f38", background="#fbfbfd", surface="#f1f2f7", panel="#f1f2f7",
-        accent="#6546c3", dark=False,
-    ),
-    "plain": Theme(
-        "plain", primary="ansi_default", secondary="ansi_default", warning="ansi_default", error="ansi_default",
-        success="ansi_default", accent="ansi_default", foreground="ansi_default", background="ansi_default",
-        surface="ansi_default", panel="ansi_default", boost="ansi_default", dark=True, ansi=True,
-        variables={"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"},
-    ),
-}  # fmt: skip
-
-
 _TABS: tuple[type[Tab], ...] = (AgentsTab, TasksTab, MessagesTab, WorkflowTab, MetricsTab, LogsTab)
 
 
@@ -59,33 +38,11 @@ class _Main(Screen[None], inherit_bindings=False):
     """The screen under all dialogs; on it Tab goes from tab to tab, not from widget to widget."""
 
 
-class ColonyApp(App[None]):
+class ColonyApp(Steering):
     """`colony tui`. It only reads, but for the commands that it starts when a person has said so."""
 
     ENABLE_COMMAND_PALETTE = False
-    CSS = """
-    Screen { background: $background; color: $foreground; layout: vertical; }
-    ContentSwitcher { height: 1fr; }
-    Tab { height: 1fr; }
-    Rows { background: $background; scrollbar-color: $foreground 30%; scrollbar-background: $background;
-           scrollbar-color-hover: $primary; scrollbar-color-active: $primary; scrollbar-background-hover: $background;
-           scrollbar-background-active: $background; }
-    #runs { width: 38; }
-    #steps { height: auto; min-height: 3; }
-    #small { display: none; height: 1fr; }
-    #filter { display: none; height: 1; border: none; padding: 0 1; background: $surface; }
-    #chip, #notice { display: none; height: 1; }
-    #space { height: 1; }
-    .full #header, .full #tabs, .full Footer, .full #space { display: none; }
-    .small #small { display: block; }
-    .small ContentSwitcher, .small #header, .small #tabs, .small Footer, .small #space { display: none; }
-    ModalScreen { align: center middle; background: $background 60%; }
-    .box { width: 76; max-width: 96%; height: auto; max-height: 96%; background: $surface; border: round $primary;
-           padding: 0 1; }
-    .page { width: 96%; height: 92%; background: $surface; border: round $primary; padding: 0 1; }
-    .box Rows, .page Rows, .box Lines, .page Lines { background: $surface; scrollbar-background: $surface; }
-    .box Input, .page Input { background: $background; border: none; height: 1; margin: 0 0 1 0; }
-    """
+    CSS = look.CSS
     BINDINGS = [
         *(Binding(key.keys, key.action, show=False) for key in keys.KEYS if not key.tabs),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
@@ -99,29 +56,23 @@ class ColonyApp(App[None]):
     def __init__(
         self, *, run: str | None = None, read_only: bool = False, palette: str = "dark", ascii_only: bool = False
     ) -> None:
-        self.painter = paint.Painter(palette, ascii_only=ascii_only)
-        super().__init__(ansi_color=palette == "plain")
-        for theme in _THEMES.values():
+        super().__init__(palette, ascii_only=ascii_only, read_only=read_only)
+        for theme in look.THEMES.values():
             self.register_theme(theme)
         self.theme = palette
         self.animation_level = "none"
-        self.read_only = read_only
-        self.active = keys.TABS[3]
         self.found = Snapshot()
         self.failure: BaseException | None = None
         self._feed = Feed()
         self._run = self._pinned = run
         self._looking = self._again = False
         self._typed: dict[str, str] = {}
-        self._mouse = True
-        self._notice: Any = None
-        self._narrowing: Any = None
         # Held, for a search from the app looks into the dialog that is up.
         self.tabs: dict[str, Tab] = {kind.name_of: kind() for kind in _TABS}
         self._header, self._bar, self._space = Lines([], id="header"), frame.TabBar(), Lines([], id="space")
-        self._said, self._chip, self._footer = Lines([], id="notice"), Lines([], id="chip"), frame.Footer()
+        self._chip, self._footer = Lines([], id="chip"), frame.Footer()
         self._switcher = ContentSwitcher(*self.tabs.values(), initial=f"tab-{self.active.lower()}")
-        self._line = Input(id="filter", compact=True, placeholder="text, !text, level:error, agent:data-*, step:load*")
+        self._line = FilterLine()
 
     def get_default_screen(self) -> Screen[None]:
         return _Main(id="main")
@@ -217,6 +168,7 @@ class ColonyApp(App[None]):
 
     def action_tab(self, name: str) -> None:
         self.set_focus(None)
+        self._line.close()
         self.active = name
         self._switcher.current = f"tab-{name.lower()}"
         self._draw_chip()
@@ -235,6 +187,12 @@ class ColonyApp(App[None]):
         """Show that run, until Esc lets it go."""
         self._run = run_id
         self.action_tab(WorkflowTab.name_of)
+
+    def acted(self, outcome: actions.Outcome) -> None:
+        """What a command has changed is looked at soon; a run that it began is opened."""
+        if outcome.words[:2] in (["workflow", "rerun"], ["workflow", "resume"]) and outcome.first in runs.ids():
+            self._run = outcome.first
+        self.look_soon()
 
     def let_go_of_run(self) -> bool:
         """Show again the run that matters most (or the one of --run); whether another was shown."""
@@ -256,33 +214,22 @@ class ColonyApp(App[None]):
     # -- the filter
 
     def action_filter(self) -> None:
-        self._line.value = self._typed.get(self.active, "")
-        self._line.display = True
-        self._line.focus()
+        self._line.ask(self._typed.get(self.active, ""))
+        self._draw_chip()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input is self._line and self._line.display:
-            if self._narrowing is not None:
-                self._narrowing.stop()
-            self._narrowing = self.set_timer(0.15, lambda: self._narrow(event.value))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input is self._line:
-            self._narrow(event.value)
+    def on_filter_line_narrowed(self, event: FilterLine.Narrowed) -> None:
+        self._narrow(event.source)
+        if event.done:
             self._close_filter()
 
     def _narrow(self, source: str) -> None:
-        self._narrowing = None
         if source.strip() != self._typed.get(self.active, ""):
             self._typed[self.active] = source.strip()
             self.tab.narrow(Filter(source))
         self._draw_chip()
 
     def _close_filter(self) -> None:
-        if self._narrowing is not None:
-            self._narrowing.stop()
-            self._narrowing = None
-        self._line.display = False
+        self._line.close()
         self._draw_chip()
         self._focus()
 
@@ -294,34 +241,20 @@ class ColonyApp(App[None]):
 
     # -- keys
 
-    def action_press(self, word: str) -> None:
-        """A key that means something in some tabs only."""
-        for key in keys.KEYS:
-            if key.tabs and word in key.keys.split(",") and self.active in key.tabs:
-                self._do(key)
-                return
-
-    def _do(self, key: keys.Key) -> None:
-        if self.read_only and key.changes:
-            self.tell(f"read-only: '{key.label.lower()}' is switched off", "warn")
-            return
-        name = key.action.removeprefix("do('").removesuffix("')")
-        getattr(self.tab, f"do_{name}")()
-
     def action_leave(self) -> None:
+        """Leave what is open, one thing a press."""
         if self._line.has_focus:
             self._close_filter()
-            return
-        if self.screen.has_class("full"):
+        elif self.tab.give_up():
+            self.tell("the search was given up; / or End begins it anew")
+        elif self.screen.has_class("full"):
             self.toggle_full()
-            return
-        if self.focused is not self.tab.main() and isinstance(self.focused, Rows):
+        elif self.focused is not self.tab.main() and isinstance(self.focused, Rows):
             self._focus()
-            return
-        if self._typed.get(self.active):
+        elif self._typed.get(self.active):
             self._narrow("")
-            return
-        self.tab.back()
+        else:
+            self.tab.back()
 
     def action_problem(self) -> None:
         """The next thing that is wrong: in this tab, else in one that has something."""
@@ -336,130 +269,6 @@ class ColonyApp(App[None]):
                     self.action_tab(name)
                 return
         self.tell("nothing is wrong", "ok")
-
-    def action_help(self) -> None:
-        lines: list[tuple[str | None, Line]] = []
-        for key in keys.of_tab(self.active):
-            if key.meaning and not (self.read_only and key.changes):
-                command = f"   {key.command}" if key.command else ""
-                lines.append((None, [(cell(key.shown, 11), "key"), (key.meaning, "text"), (command, "dim")]))
-        lines.append((None, []))
-        lines += [(None, [(cell(shown, 18), "key"), (meaning, "text")]) for shown, meaning in keys.MOVES]
-        lines += [
-            (None, []),
-            (None, [("A filter is words and terms: ", "dim"), ("level:error agent:data-* step:load* !retry", "text")]),
-        ]
-        self.push_screen(dialogs.Read(f"Keys in {self.active}", lines))
-
-    def action_commands(self) -> None:
-        entries = [key for key in keys.of_tab(self.active) if not (self.read_only and key.changes)]
-        self.push_screen(dialogs.Commands(entries), self._command)
-
-    def _command(self, action: str | None) -> None:
-        key = next((key for key in keys.of_tab(self.active) if key.action == action), None)
-        if key is None:
-            return
-        if key.tabs:
-            self._do(key)
-        else:
-            self.run_worker(self.run_action(key.action), group="command")
-
-    def action_broadcast(self) -> None:
-        if self.read_only:
-            self.tell("read-only: 'broadcast' is switched off", "warn")
-            return
-
-        def make(texts: list[str]) -> list[str] | None:
-            return ["broadcast", "--", texts[0]] if texts[0] and texts[0] != "-" else None
-
-        fields = [("Message", "", "what all agents are to know")]
-        self.ask(dialogs.Form("Message to all agents", fields, make))
-
-    def action_copy(self) -> None:
-        self._copy(self.tab.copied(whole=False))
-
-    def action_copy_line(self) -> None:
-        self._copy(self.tab.copied(whole=True))
-
-    def _copy(self, text: str | None) -> None:
-        if text:
-            self.copy_to_clipboard(text)
-            self.tell(f"copied: {text}")
-
-    def action_mouse(self) -> None:
-        """Let the terminal have the mouse, for its own selecting; or take it back."""
-        self._mouse = not self._mouse
-        if self._driver is not None:
-            self._driver.write("".join(f"\x1b[?{number}{'h' if self._mouse else 'l'}" for number in _MOUSE))
-            self._driver.flush()
-        self.tell("the mouse is the screen's" if self._mouse else "the mouse is the terminal's: % takes it back")
-
-    def action_light(self) -> None:
-        """Dark or light; without colours there is neither."""
-        if self.painter.palette != "plain":
-            palette = "light" if self.painter.palette == "dark" else "dark"
-            self.painter = paint.Painter(palette, ascii_only=self.painter.ascii_only)
-            self.theme = palette
-            self.refresh(layout=True)
-
-    def action_redraw(self) -> None:
-        """Draw every cell anew."""
-        self.screen.refresh()
-
-    def action_interrupt(self) -> None:
-        """Ctrl-C copies what was dragged over; else it ends the screen, as everywhere."""
-        chosen = self.screen.get_selected_text()
-        if chosen:
-            self._copy(chosen)
-            self.screen.clear_selection()
-        else:
-            self.exit(return_code=0)
-
-    # -- what is changed
-
-    def ask(self, screen: dialogs.Choose | dialogs.Form) -> None:
-        """Put a question; run the command that is its answer."""
-        self.push_screen(screen, lambda words: self._start(words) if words else None)
-
-    def _start(self, words: list[str]) -> None:
-        self.run_worker(self._run_command(words), group="act")
-
-    async def _run_command(self, words: list[str]) -> None:
-        self.tell(f"{actions.shown(words)} …", stay=True)
-        outcome = await actions.run(words)
-        shown = actions.shown(words)
-        said = f": {outcome.said}" if outcome.said else ""
-        if outcome.code:
-            self.tell(f"✗ {shown} (exit {outcome.code}){said}", "bad")
-        else:
-            self.tell(f"✓ {shown}{said}", "ok")
-            if words[:2] in (["workflow", "rerun"], ["workflow", "resume"]) and outcome.said in runs.ids():
-                self._run = outcome.said
-        self.look_soon()
-
-    def tell(self, text: str, role: str = "text", *, stay: bool = False) -> None:
-        """Say something on the line above the footer, for some seconds."""
-        if self._notice is not None:
-            self._notice.stop()
-        self._said.put([(f" {text}", role)])
-        self._said.display = True
-        self._notice = None if stay else self.set_timer(TOLD, self._hush)
-
-    def _hush(self) -> None:
-        self._notice = None
-        self._said.display = False
-
-    def read_record(self, record: dict[str, Any]) -> None:
-        """Show a log line whole."""
-        named = [(name, record.get(name)) for name in ("ts", "level", "agent", "run_id", "step", "attempt")]
-        lines: list[Line] = [
-            [(cell(name, 9), "dim"), (str(value), "text")] for name, value in named if value is not None
-        ]
-        lines += [[], *([(line, "text")] for line in record["message"].split("\n"))]
-        fields = record.get("fields")
-        if isinstance(fields, dict):
-            lines += [[], *([(cell(name, 14) + " ", "dim"), (str(value), "text")] for name, value in fields.items())]
-        self.push_screen(dialogs.Read("Log line", [(None, line) for line in lines]))
 
 
 def run(app: ColonyApp) -> int:

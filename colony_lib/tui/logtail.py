@@ -11,6 +11,7 @@ from heapq import merge
 from itertools import chain, islice
 
 from colony_lib.store import logread, paths
+from colony_lib.tui.logwanted import GivenUp, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,54 +26,6 @@ PAGE = 1000  # lines that are read at first, and each time when older ones are w
 KEPT = 20_000  # lines that are held while following
 MOST = 200_000  # lines that are held at all
 LAG = 16 << 20  # bytes of new lines of one look from which on they are passed over
-
-
-class GivenUp(Exception):
-    """The search was cancelled."""
-
-
-class _Wanted(logread.Wanted):
-    """Lines of a filter: with a probe for words in any case, and a way to give up between two blocks."""
-
-    __slots__ = ("_filter", "_tail", "_word")
-
-    def __init__(self, tail: Tail, chosen: Filter, run_id: str | None, step: str | None, since: str | None) -> None:
-        probe = chosen.probe()
-        literal = probe[0].decode() if probe and not probe[1] else None
-        matches = chosen.finds if chosen.words else None
-        super().__init__(chosen.level, since, run_id, step or chosen.exact("step"), matches, literal)
-        self._filter, self._tail = chosen, tail
-        self._word = probe[0] if probe and probe[1] else None
-
-    def lines(self, data: bytes | bytearray, begin: int, end: int) -> list[tuple[int, bytes]]:
-        self._tail.looked(end - begin)
-        if self._word is None:
-            return super().lines(data, begin, end)
-        # In any case: in a copy in small letters, which is several times quicker than a regular expression. What is
-        # spelled by an escape (\\uXXXX) may be the word too.
-        small = bytes(memoryview(data)[begin:end]).lower()
-        starts = {start for needle in (self._word, b"\\u") for start in _starts(small, needle)}
-        found = []
-        for start in sorted(starts):
-            line = bytes(data[begin + start : begin + small.find(b"\n", start)])
-            if self.maybe(line):
-                found.append((begin + start, line))
-        return found
-
-    def absent(self, data: bytes | bytearray, begin: int, end: int) -> int:
-        self._tail.looked(0)
-        return super().absent(data, begin, end)
-
-    def keeps(self, record: Record) -> bool:
-        return super().keeps(record) and self._filter.keeps(_fields(record))
-
-
-def _starts(lines: bytes, needle: bytes) -> Iterator[int]:
-    """Where the lines begin in which the needle is; the last line ends in a newline too."""
-    place = lines.find(needle)
-    while place >= 0:
-        yield lines.rfind(b"\n", 0, place) + 1
-        place = lines.find(needle, lines.find(b"\n", place) + 1)
 
 
 class Tail:
@@ -102,7 +55,7 @@ class Tail:
         self.trouble: str | None = None  # why the files could not be read; for those who start threads, as `busy` is
         self.busy = False  # a thread is at work; for those who start threads
         self._agents = agents
-        self._wanted = _Wanted(self, chosen, run_id, step, since)
+        self._wanted = Wanted(self, chosen, run_id, step, since)
         self._behind: Iterator[Record] | None = None
         self._sources: list[logread.Source] = []  # those that `_behind` reads
         self._follower: logread.Follower | None = None
@@ -259,7 +212,3 @@ class Tail:
 
 def _time(record: Record) -> str:
     return str(record["ts"])
-
-
-def _fields(record: Record) -> Record:
-    return {**record, "run": record["run_id"]}

@@ -8,19 +8,19 @@ from functools import partial
 from typing import Any
 
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
 
 from colony_lib.base import clock, text
 from colony_lib.base.errors import ColonyError
-from colony_lib.tui import frame, paint
-from colony_lib.tui.logtail import GivenUp, Tail
+from colony_lib.tui import paint
+from colony_lib.tui.logtail import Tail
+from colony_lib.tui.logwanted import GivenUp
 from colony_lib.tui.paint import Line, cell
-from colony_lib.tui.rows import Lines, Rows
+from colony_lib.tui.rows import Rows
 
 LOOK = 0.2  # seconds between two looks at the files
+LONG = 20 << 20  # bytes that are searched before it is said
 NEAR = 40  # lines above the screen, from which on older ones are read
 _SHORT = {"error": "ERROR", "warn": "WARN", "info": "INFO", "debug": "DEBUG"}
 
@@ -123,7 +123,7 @@ class LogView(Rows):
         tail = self.tail
         if tail is None:
             return []
-        if tail.busy and tail.searched > 20 << 20:
+        if self._is_searching(tail):
             return [(f"searching, {tail.searched >> 20:,} MB so far, Esc stops", "warn")]
         if tail.trouble:
             return [(tail.trouble, "bad")]
@@ -135,6 +135,10 @@ class LogView(Rows):
         if tail.skipped:
             return [(f"following; {tail.skipped >> 20:,} MB passed over", "warn")]
         return [("following", "dim")]
+
+    def _is_searching(self, tail: Tail) -> bool:
+        """Whether it looks for lines so long that this is said."""
+        return tail.busy and tail.searched > LONG
 
     # -- keys
 
@@ -183,7 +187,7 @@ class LogView(Rows):
 
     def stop_search(self) -> bool:
         """Give up a search that goes on; whether one did."""
-        if self.tail is None or not self.tail.busy:
+        if self.tail is None or not self._is_searching(self.tail):
             return False
         self.tail.give_up()
         return True
@@ -242,39 +246,6 @@ class LogView(Rows):
             part = message[item[1] : item[1] + self._room()]
             return [*head, (part, role)] if item[1] == 0 else [(" " * paint.columns_of(head), ""), (part, role)]
         return [*head, (message[self.shift :], role)]
-
-
-class LogPanel(Vertical):
-    """A LogView under a line that names it."""
-
-    DEFAULT_CSS = "LogPanel { height: 1fr; }"
-
-    def __init__(self, *, with_agent: bool, id: str) -> None:
-        super().__init__(id=id)
-        self.title: Line = []
-        self._with_agent = with_agent
-
-    def compose(self) -> ComposeResult:
-        yield Lines([])
-        yield LogView(with_agent=self._with_agent, id=f"{self.id}-view")
-
-    @property
-    def view(self) -> LogView:
-        return self.query_one(LogView)
-
-    def open(self, tail: Tail, title: Line) -> None:
-        self.title = title
-        self.view.open(tail)
-        self.on_log_view_told()
-
-    def on_log_view_told(self) -> None:
-        self.query_one(Lines).put(frame.rule(self.title, self.size.width or 80, self.view.said()))
-
-    def on_mount(self) -> None:
-        self.set_interval(1.0, self.on_log_view_told)
-
-    def on_resize(self) -> None:
-        self.on_log_view_told()
 
 
 def _record_of(item: Any) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class Tab(Vertical):
         place = names.index(self.main().key or "") + 1 if not anew and self.main().key in names else 0
         return place < len(names) and self.main().put_on(names[place])
 
+    def give_up(self) -> bool:
+        """End a search that takes long; whether there was one."""
+        return False
+
     def back(self) -> bool:
         """Leave what is open in the tab; whether there was anything."""
         return False

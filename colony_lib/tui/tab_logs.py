@@ -7,8 +7,9 @@ from textual.app import ComposeResult
 from colony_lib.store import logread
 from colony_lib.tui import paint
 from colony_lib.tui.filters import Filter
+from colony_lib.tui.logpanel import LogPanel
 from colony_lib.tui.logtail import Tail
-from colony_lib.tui.logview import LogPanel, LogView
+from colony_lib.tui.logview import LogView
 from colony_lib.tui.rows import Rows
 from colony_lib.tui.tab import Tab
 
@@ -53,7 +54,7 @@ class LogsTab(Tab):
             + (", errors" if level == "error" else "")
         )
 
-    def back(self) -> bool:
+    def give_up(self) -> bool:
         return self.main().stop_search()
 
     def next_problem(self, *, anew: bool = False) -> bool:

@@ -36,7 +36,9 @@ def opened(source: str = "", agents: list[str] | None = None, **more: Any) -> Ta
 
 def test_pages_of_older_lines_join_without_gap_or_repeat_over_several_logs() -> None:
     for start in range(0, 5000, 500):
-        logs.write("worker" if start % 1000 else "other", [{"message": str(i)} for i in range(start, start + 500)])
+        ts = f"2026-01-01T00:00:{start // 500:02d}.000Z"
+        some = [{"message": str(i), "ts": ts} for i in range(start, start + 500)]
+        logs.write("worker" if start % 1000 else "other", some)
     tail = opened()
     assert messages(tail) == [str(i) for i in range(4000, 5000)] and not tail.at_top
     while tail.older():
@@ -45,11 +47,11 @@ def test_pages_of_older_lines_join_without_gap_or_repeat_over_several_logs() -> 
 
 
 def test_new_lines_come_and_are_only_counted_while_one_looks_back() -> None:
-    logs.write("worker", [{"message": "old"}])
+    logs.write("worker", [{"message": "old", "ts": "2026-01-01T00:00:00.000Z"}])
     tail = opened()
     tail.has_news()
     assert not tail.has_news()
-    logs.write("later", [{"message": "of another agent"}])
+    logs.write("later", [{"message": "of another agent", "ts": "2026-01-01T00:00:01.000Z"}])
     assert tail.has_news() and tail.fresh() == 1
     logs.write("worker", [{"message": str(i)} for i in range(5)])
     assert tail.has_news() and tail.fresh(keep=False) == 5
