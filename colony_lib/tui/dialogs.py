@@ -138,9 +138,20 @@ class Read(ModalScreen[str | None]):
             yield Lines([(" Esc", "key"), (" leaves   ", "dim"), (self._hint, "dim")])
 
     def on_mount(self) -> None:
+        self._show()
+        self.query_one(Rows).focus()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        """Lines to read are broken where they are too long, lines to choose are not."""
         rows = self.query_one(Rows)
-        rows.show(self._lines)
-        rows.focus()
+        room = max(rows.size.width or self.app.size.width - 8, 12) - 2
+        shown: list[tuple[str | None, Line]] = []
+        for key, line in self._lines:
+            shown += [(key, line)] if key is not None else [(None, row) for row in paint.wrapped(line, room)]
+        rows.show(shown)
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:
         event.stop()
@@ -152,7 +163,7 @@ class Read(ModalScreen[str | None]):
         if rows.key is None and event.key in ("down", "j", "up", "k", "pagedown", "pageup", "g", "G", "home", "end"):
             page = max(rows.size.height - 1, 1)
             ways = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": page, "pageup": -page}
-            far = {"g": 0, "home": 0, "G": len(self._lines), "end": len(self._lines)}
+            far = {"g": 0, "home": 0, "G": len(rows.items), "end": len(rows.items)}
             to = far[event.key] if event.key in far else rows.scroll_offset.y + ways[event.key]
             rows.scroll_to(y=to, animate=False)
             event.stop()

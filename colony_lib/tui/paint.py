@@ -6,6 +6,7 @@ Text comes from logs, tasks, agents: nothing in it is markup, and control charac
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import groupby
 
 from rich.segment import Segment
 from rich.style import Style
@@ -120,6 +121,23 @@ def role_of(status: str) -> str:
 
 def columns_of(line: Line) -> int:
     return sum(width(escape(text)) for text, _ in line)
+
+
+def wrapped(line: Line, columns: int) -> list[Line]:
+    """The line in rows of at most so many columns, broken at blanks where there are some in the row's second half."""
+    rows: list[Line] = []
+    rest = [(character, role) for text, role in line for character in escape(text)]
+    while rest:
+        used = place = 0
+        while place < len(rest) and used + width(rest[place][0]) <= max(columns, 2):
+            used += width(rest[place][0])
+            place += 1
+        if place < len(rest):
+            blanks = [at for at in range(place // 2, place + 1) if rest[at][0] == " "]
+            place = blanks[-1] if blanks else place
+        rows.append([("".join(c for c, _ in some), role) for role, some in groupby(rest[:place], lambda one: one[1])])
+        rest = rest[place + 1 :] if place < len(rest) and rest[place][0] == " " else rest[place:]
+    return rows or [[]]
 
 
 def plain(line: Line) -> str:

@@ -64,6 +64,7 @@ class Steering(App[None]):
         lines += [
             (None, []),
             (None, [("A filter is words and terms: ", "dim"), ("level:error agent:data-* step:load* !retry", "text")]),
+            (None, [("Times are in UTC, as in the files.", "dim")]),
         ]
         self.push_screen(dialogs.Read(f"Keys in {self.active}", lines))
 

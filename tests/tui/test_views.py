@@ -39,8 +39,8 @@ def test_each_attempt_is_a_bar_with_its_times_and_its_end(colony: Colony) -> Non
         assert all(one.ended is not None and one.ended >= one.started for one in own)
     times = {"extract": [(0, 10)], "clean": [(10, 20), (25, 30)], "load": [(30, 40)]}  # however quick the machine is
     for name, spans in times.items():
-        for one, (one.started, one.ended) in zip(view.attempts[name], spans):
-            pass
+        for one, (started, ended) in zip(view.attempts[name], spans):
+            one.started, one.ended = started, ended
     axis = bars.axis_of(view, 40)
     drawn = {step["name"]: words(bars.bars(view, step["name"], axis)) for step in view.steps}
     assert drawn == {
@@ -220,3 +220,13 @@ def test_the_run_that_matters_most_is_opened(colony: Colony) -> None:
     found = Feed().look(None, 24, with_metrics=False)
     assert found.newest() == runs.find("latest")
     assert clock.seconds(found.view.record["started"]) > 0 if found.view else False
+
+
+def test_long_lines_are_broken_at_blanks_and_lose_nothing_else() -> None:
+    line: paint.Line = [("error: ", "bad"), ("could not connect to the warehouse " + "x" * 50, "text")]
+    rows = paint.wrapped(line, 20)
+    assert [words(row) for row in rows] == [
+        "error: could not", "connect to the", "warehouse " + "x" * 10, "x" * 20, "x" * 20,
+    ]  # fmt: skip
+    assert rows[0][0] == ("error: ", "bad") and paint.wrapped([], 20) == [[]]
+    assert [words(row) for row in paint.wrapped([("表" * 12, "text")], 10)] == ["表" * 5, "表" * 5, "表" * 2]
