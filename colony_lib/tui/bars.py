@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 PAUSE = 600.0  # seconds without any attempt from which on the axis is cut
 _CUT = "pauses are cut"
+_LEAST = 0.2  # seconds that the axis covers at least
 _KEPT = 30.0  # seconds that a pause which is cut still takes on the axis
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
+_STEPS = (
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800,
+)  # fmt: skip
 _ROLES = {
     "completed": "ok", "failed": "bad", "running": "run", "busy": "warn", "interrupted": "warn", "limited": "warn",
     "cancelled": "dim",
@@ -43,7 +46,8 @@ class Axis:
             first, last, before = self._pieces[-1]
             self._pieces[-1] = (first, max(last, end), before)
         self.start = self._pieces[0][0] if self._pieces else now
-        self.length = max(self._pieces[-1][2] + self._pieces[-1][1] - self._pieces[-1][0], 1.0) if self._pieces else 1.0
+        first, last, before = self._pieces[-1] if self._pieces else (now, now, 0.0)
+        self.length = max(before + last - first, _LEAST)
         self.cuts = [self._column(before) for _, _, before in self._pieces[1:]]
 
     def _column(self, seconds: float) -> int:
@@ -62,7 +66,7 @@ class Axis:
         step = next((each for each in _STEPS if each / self.length * self.columns >= 8), _STEPS[-1])
         at = 0.0
         while at <= self.length and not self.cuts:
-            label, column = _short(at), int(at / self.length * self.columns)
+            label, column = _short(round(at, 1)), int(at / self.length * self.columns)
             if column + len(label) <= self.columns:
                 text[column : column + len(label)] = label
             at += step

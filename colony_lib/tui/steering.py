@@ -169,12 +169,12 @@ class Steering(App[None]):
 
     def read_record(self, record: dict[str, Any]) -> None:
         """Show a log line whole."""
-        named = [(name, record.get(name)) for name in ("ts", "level", "agent", "run_id", "step", "attempt")]
-        lines: list[Line] = [
-            [(cell(name, 9), "dim"), (str(value), "text")] for name, value in named if value is not None
+        facts = {name: record.get(name) for name in ("ts", "level", "agent", "run_id", "step", "attempt")}
+        more = record.get("fields")
+        facts |= more if isinstance(more, dict) else {}
+        lines: list[Line] = [[(line, "text")] for line in record["message"].split("\n")]
+        lines.append([])
+        lines += [
+            [(cell(name, 12) + " ", "dim"), (str(value), "text")] for name, value in facts.items() if value is not None
         ]
-        lines += [[], *([(line, "text")] for line in record["message"].split("\n"))]
-        fields = record.get("fields")
-        if isinstance(fields, dict):
-            lines += [[], *([(cell(name, 14) + " ", "dim"), (str(value), "text")] for name, value in fields.items())]
         self.push_screen(dialogs.Read("Log line", [(None, line) for line in lines]))

@@ -76,7 +76,8 @@ class WorkflowTab(Tab):
             steps = [step for step in steps if step["status"] not in ("completed", "cached", "skipped")] or steps
         self._steps = StepRows(view, steps, KINDS[self._kind], columns)
         self.query_one("#steps-head", Lines).put(self._steps.head(columns))
-        rows.styles.max_height = max(len(self._steps.items), 1)
+        room = (self.size.height or 20) - 4  # a third of it is the log's, however many steps there are
+        rows.styles.max_height = max(min(len(self._steps.items), room - max(room // 3, 3)), 3)
         rows.show(self._steps.items)
         self._stand(view)
         self._follow(view)
