@@ -54,6 +54,11 @@ class Choose(ModalScreen[list[str] | None]):
             return [(f" {label}", "text" if words is None else "warn")]
         return [(f"   {actions.shown(words)}" if words else "", "dim")]
 
+    @property
+    def commands(self) -> list[list[str]]:
+        """The words of the commands that the choices stand for."""
+        return [words for _, words in self._choices if words is not None]
+
     def _is_awake(self) -> bool:
         """Whether keys count already."""
         return time.monotonic() - self._since >= DEAD

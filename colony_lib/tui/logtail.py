@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PAGE = 1000  # lines that are read at first, and each time when older ones are wanted
 KEPT = 20_000  # lines that are held while following
 MOST = 200_000  # lines that are held at all
+BLOCK = 1 << 20  # bytes
 LAG = 16 << 20  # bytes of new lines of one look from which on they are passed over
 
 
@@ -100,7 +101,6 @@ class Tail:
         """Take in what is new; the number of lines. With `keep` false they are only counted."""
         if self._follower is None or not self.at_end:
             return 0
-        self.cancelled = False
         if keep and self.missed:
             self.open()
             return len(self.lines)
@@ -110,6 +110,10 @@ class Tail:
             self.open()
             self.skipped = behind
             return len(self.lines)
+        if behind > LAG:
+            count = sum(_passed(source) for source in self._follower.sources.values())
+            self.missed += count
+            return count
         found = self._follower.new(self._wanted)
         found = [record for record in found if self._is_asked(record["agent"])]
         self.unreadable += sum(len(source.bad) for source in self._follower.sources.values())
@@ -208,6 +212,19 @@ class Tail:
         for source in self._sources:
             source.close()
         self._sources = []
+
+
+def _passed(source: logread.Source) -> int:
+    """Pass over all that is new in a log; how many lines that were, whatever is in them."""
+    size, count = os.fstat(source.fd).st_size, 0
+    while source.end < size:
+        piece = os.pread(source.fd, min(BLOCK, size - source.end), source.end)
+        whole = piece.rfind(b"\n") + 1
+        if not whole:
+            break  # a line that is not whole yet, or longer than any
+        count += piece.count(b"\n", 0, whole)
+        source.end += whole
+    return count
 
 
 def _time(record: Record) -> str:

@@ -14,7 +14,7 @@ from textual.message import Message
 from colony_lib.base import clock, text
 from colony_lib.base.errors import ColonyError
 from colony_lib.tui import paint
-from colony_lib.tui.logtail import Tail
+from colony_lib.tui.logtail import MOST, Tail
 from colony_lib.tui.logwanted import GivenUp
 from colony_lib.tui.paint import Line, cell
 from colony_lib.tui.rows import Rows
@@ -54,6 +54,8 @@ class LogView(Rows):
         """Show the lines of this tail, from its end."""
         if self.tail is not None:
             self.tail.give_up()
+            if not self.tail.busy:
+                self.tail.close()  # else who is at work on it closes it
         self.tail, self.following, self.shift = tail, True, 0
         self._start(tail.open)
 
@@ -74,7 +76,7 @@ class LogView(Rows):
         tail = self.tail
         if tail is None or tail.busy:
             return
-        tail.busy = True
+        tail.busy, tail.cancelled = True, False
         self.run_worker(self._run(tail, act), group="log")
 
     async def _run(self, tail: Tail, act: Callable[[], Any]) -> None:
@@ -83,7 +85,7 @@ class LogView(Rows):
         except (ColonyError, OSError) as error:
             tail.trouble = str(error)
         except GivenUp:
-            tail.cancelled = False
+            pass  # what was found until then stands
         finally:
             tail.busy = False
         if tail is self.tail:
@@ -127,6 +129,8 @@ class LogView(Rows):
             return [(f"searching, {tail.searched >> 20:,} MB so far, Esc stops", "warn")]
         if tail.trouble:
             return [(tail.trouble, "bad")]
+        if len(tail.lines) >= MOST:
+            return [(f"{MOST:,} lines are held: / narrows, g shows the oldest", "accent")]
         if not tail.at_end:
             return [("the oldest lines; End follows", "accent")]
         if not self.following:
@@ -193,9 +197,14 @@ class LogView(Rows):
         return True
 
     def toggle_wrap(self) -> None:
+        before = _record_of(self.item) if self.item is not None else None
         self.wrapped = not self.wrapped
         self.shift = 0
         self._update()
+        if not self.following:  # the line under the cursor is now another row
+            rows = (place for place, item in enumerate(self.items) if _record_of(item) is before)
+            self.cursor = next(rows, self.cursor)
+            self._reveal()
 
     def toggle_times(self) -> None:
         self.timed = not self.timed
@@ -269,6 +278,4 @@ def _message(record: dict[str, Any]) -> str:
 
 def _wrapped(lines: Sequence[dict[str, Any]], room: int) -> list[tuple[dict[str, Any], int]]:
     """Each record once for each row that its message needs, with where in it the row begins."""
-    return [
-        (record, start) for record in lines for start in range(0, max(len(_message(record)), 1), room)
-    ]  # fmt: skip
+    return [(record, start) for record in lines for start in range(0, max(len(_message(record)), 1), room)]

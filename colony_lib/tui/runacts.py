@@ -43,9 +43,11 @@ def approve(view: RunView, step: str | None) -> Choose | str:
         ("Approve it; then R goes on with the run", ["workflow", "approve", *words]),
         ("Reject it: the step fails", ["workflow", "reject", *words]),
     ]
+    if found["attempts"]:
+        choices.append(("Its last attempt did take effect: it is done", ["workflow", "approve", *words, "--done"]))
     return Choose(f"{found['name']} of {view.run_id} waits for {why}", choices)
 
 
 def _waiting(view: RunView, name: str | None) -> dict[str, Any] | None:
-    waiting = [step for step in view.steps if step["status"] == "waiting"]
+    waiting = [step for step in view.steps if view.waits_for_person(step)]
     return next((step for step in waiting if step["name"] == name), waiting[0] if waiting else None)

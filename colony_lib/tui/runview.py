@@ -96,6 +96,11 @@ class RunView:
                     return str(step["name"])
         return None
 
+    def waits_for_person(self, step: Record) -> bool:
+        """Whether the step waits for somebody's word, and not for a model's API that limits the rate."""
+        units = self.run.step(step["name"]).units.values()
+        return step["status"] == "waiting" and not any(unit.limited for unit in units)
+
     def done(self) -> int:
         return sum(
             step["status"] in runs.FINISHED and step["status"] not in ("failed", "cancelled") for step in self.steps
@@ -147,7 +152,8 @@ def sentence(view: RunView) -> Line:
         return _running(view, step)
     if view.status == "waiting" and step is not None:
         why = ", ".join(step["waiting_on"] or ["approval"])
-        return [("? ", "warn"), (f"{at} waits for {why}", "bold"), _then(view, at), ("   A approves or rejects", "dim")]
+        hint = "A approves or rejects" if view.waits_for_person(step) else "R goes on when it is over"
+        return [("? ", "warn"), (f"{at} waits for {why}", "bold"), _then(view, at), (f"   {hint}", "dim")]
     if view.status == "failed" and step is not None:
         why = " ".join(str(step["error"] or view.record["error"] or "").split())
         tries = f" after {plural(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""

@@ -86,6 +86,19 @@ def test_a_flood_is_passed_over_and_the_newest_lines_are_level(monkeypatch: pyte
     assert messages(tail) == [str(i) for i in range(5000 - len(tail.lines), 5000)]  # nothing is lost: it is older
 
 
+def test_a_flood_while_one_looks_back_is_counted_without_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logtail, "LAG", 100_000)
+    logs.write("worker", [{"message": "first"}])
+    tail = opened()
+    logs.write("worker", [{"message": str(i)} for i in range(5000)])
+    assert tail.fresh(keep=False) == 5000 and tail.missed == 5000 and messages(tail) == ["first"]
+    assert tail.fresh(keep=False) == 0
+    logs.write("worker", [{"message": "last"}])
+    assert tail.fresh(keep=False) == 1 and tail.missed == 5001
+    tail.fresh()
+    assert messages(tail)[-1] == "last" and tail.missed == 0
+
+
 def test_a_log_that_was_replaced_is_followed() -> None:
     logs.write("worker", [{"message": "old"}])
     tail = opened()

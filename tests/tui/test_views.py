@@ -8,7 +8,7 @@ import pytest
 
 from colony_lib.base import clock
 from colony_lib.store import metrics, paths, runs
-from colony_lib.tui import bars, frame, paint, plot, runview, taskboard
+from colony_lib.tui import bars, frame, paint, plot, runacts, runview, taskboard
 from colony_lib.tui.feed import Feed
 from colony_lib.tui.runview import Attempt, RunView
 from colony_lib.tui.trends import Trend, Trends
@@ -70,6 +70,41 @@ def test_a_waiting_run_says_for_whom(colony: Colony) -> None:
     run = colony("workflow", "run", "waiting", check=False).out.split("\n")[0]
     paths.use(str(colony.root))
     assert words(runview.sentence(RunView(run))) == "? publish waits for approval   A approves or rejects"
+
+
+def test_a_run_that_waits_for_the_models_api_is_not_a_persons_to_approve(colony: Colony) -> None:
+    colony.workflow("waiting", WAITING)
+    run = colony("workflow", "run", "waiting", check=False).out.split("\n")[0]
+    paths.use(str(colony.root))
+    identity: dict[str, Any] = {"step": "publish", "batch": None, "attempt": 1}
+    journal = runs.Journal(run)
+    journal.append(
+        runs.record("attempt_started", **identity, slot="slot-9", scratch="/nowhere"),
+        runs.record("attempt_ended", **identity, status="limited", exit_code=75, until="2026-11-23T06:18:00.000Z"),
+    )
+    journal.close()
+    view = RunView(run)
+    said = "? publish waits for the model's API, which limits the rate until 2026-11-23T06:18:00.000Z"
+    assert words(runview.sentence(view)) == f"{said}   R goes on when it is over"
+    assert runacts.approve(view, "publish") == "no step waits for a person"
+    again = runacts.again(view, "publish")
+    assert not isinstance(again, str) and again.commands[0] == ["workflow", "resume", run, "--detach"]
+
+
+def test_a_step_whose_effect_is_in_doubt_can_be_said_to_be_done(colony: Colony) -> None:
+    colony.workflow("doubt", "steps: [{name: pay, run: 'true', idempotent: false}]")
+    run = colony("workflow", "run", "doubt").out.split("\n")[0]
+    paths.use(str(colony.root))
+    file = colony.root / ".colony/runs" / run / "journal.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if "attempt_started" in line or "run_started" in line))
+    journal = runs.Journal(run)
+    identity: dict[str, Any] = {"step": "pay", "batch": None, "attempt": 1}
+    journal.append(runs.record("attempt_ended", **identity, status="interrupted", begun=True))
+    journal.close()
+    question = runacts.approve(RunView(run), None)
+    assert not isinstance(question, str)
+    assert question.commands[-1] == ["workflow", "approve", run, "pay", "--done"]
 
 
 def test_medians_are_of_the_completed_runs_before(colony: Colony) -> None:
