@@ -60,7 +60,11 @@ class LogView(Rows):
         self._start(tail.open)
 
     def _look(self) -> None:
-        if self.tail is None or self.tail.busy or not self._is_seen():
+        if self.tail is None or not self._is_seen():
+            return
+        if self.tail.busy:
+            if self._is_searching(self.tail):
+                self._update()  # what another filter found is not to be taken for what this one finds
             return
         if not self.following and self.scroll_offset.y < NEAR and not self.tail.at_top:
             self._start(self.tail.older)

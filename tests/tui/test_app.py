@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from colony_lib.store import logs, metrics, paths
-from colony_lib.tui import dialogs, keys
+from colony_lib.tui import dialogs, keys, logtail
 from tests.conftest import Colony
 from tests.tui.screen import LONG, WAITING, answer, drive, failed_run, seen, until, until_seen
 
@@ -245,20 +245,23 @@ def test_a_filter_is_seen_and_escape_shows_all_again(colony: Colony) -> None:
     drive(colony, body)
 
 
-def test_a_log_follows_pauses_when_one_looks_back_and_goes_on_at_the_end(colony: Colony) -> None:
+def test_a_log_follows_pauses_when_one_looks_back_and_goes_on_at_the_end(
+    colony: Colony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logtail, "PAGE", 200)
     paths.use(str(colony.root))
-    logs.write("worker", [{"message": f"line {i}"} for i in range(3000)])
+    logs.write("worker", [{"message": f"line {i}"} for i in range(500)])
 
     async def body(app: Any, pilot: Any) -> None:
         await pilot.press("6")
-        await until_seen(app, pilot, "line 2999", "following")
+        await until_seen(app, pilot, "line 499", "following")
         logs.write("worker", [{"message": "a new one"}])
         await until_seen(app, pilot, "a new one")
         await pilot.press("k")
         logs.write("worker", [{"message": f"more {i}"} for i in range(412)])
         await until_seen(app, pilot, "paused: 412 new, End follows")
         assert "more" not in seen(app)
-        while len(app.tab.main().items) < 3001:  # a page of older lines each time that the top comes near
+        while len(app.tab.main().items) < 501:  # a page of older lines each time that the top comes near
             await pilot.press("pageup")
         assert "line 0" not in seen(app) or app.tab.main().tail.at_top
         await pilot.press("g")
