@@ -59,24 +59,19 @@ def validate(
     columns: Mapping[str, str] | None = None,
     unread: int = 0,
     rejected: int = 0,
-    date: str | None = None,
-    history: Sequence[tuple[str, dict[str, float]]] = (),
 ) -> dict[str, Any]:
     """The report's part about the rows: {record_count, status, quality_score, checks, error_count, rows_flagged,
-    errors, flagged, profile}.
+    errors, flagged}.
 
     `lexical`: texts are read as the schema's types, as in CSV. `columns`: {name: kind, or any} of a file that says
     what it holds. `unread` and `rejected` records count as errors. `lookup` gives the dataset of a foreign key.
-    `date` is the logical one, `history` [(date, profile)] of days before it.
     """
     raw = table.from_rows(rows)
     if not len(raw.columns):
         raw = table.frame({name: table.empty("any", raw.index) for name in columns or {}}, len(rows))
     raw = table.frame({str(name): _blank(raw[name], expected.schema, str(name)) for name in raw.columns}, len(rows))
     frame, problems = _cast(raw, expected.schema, lexical, columns or {})
-    subject = Subject(
-        raw, frame, problems, expected, lookup, unread=unread, rejected=rejected, date=date, history=history
-    )
+    subject = Subject(raw, frame, problems, expected, lookup, unread=unread, rejected=rejected)
     found = [finding for check in CHECKS for finding in check(subject)]
     outside = unread + rejected
     return {
@@ -88,7 +83,6 @@ def validate(
         "rows_flagged": int(np.logical_or.reduce([subject.none(), *subject.flags.values()]).sum()),
         "errors": [_error(subject, problem) for problem in problems],
         "flagged": _flagged(subject),
-        "profile": subject.profile,
     }
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from colony_lib.base import clock, files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import check_name, escape
-from colony_lib.data import profile, validate
+from colony_lib.data import validate
 from colony_lib.data.pipeline import Pipeline, check_date
 from colony_lib.data.transform_files import Input, columns_of, dataset_of, describe, open_input, read_clean, typed
 from colony_lib.data.transformations.naming import snake_case
@@ -132,8 +132,6 @@ class Gate:
             columns=columns_of(head),
             unread=len(target.given.unread),
             rejected=rejected if isinstance(rejected, int) else 0,
-            date=target.date,
-            history=profile.earlier(self.pipeline, target.dataset, target.date),
         )
         return {
             "v": 1,

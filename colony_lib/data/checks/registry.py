@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from colony_lib.data import profile
 from colony_lib.data.expression import Expression
 from colony_lib.data.tableschema import Problem, Schema
 
@@ -81,13 +80,9 @@ class Expectations:
 
 class Subject:
     """The table under test. `raw` as it came (missing values null), `frame` with the columns cast to the schema's
-    types (what could not be is null), `problems` of its cells, `unread` and `rejected` records that are not in it;
-    its logical `date`, and the `history` of earlier days, each as its own `profile` is."""
+    types (what could not be is null), `problems` of its cells, `unread` and `rejected` records that are not in it."""
 
-    __slots__ = (
-        "date", "errors", "expectations", "flags", "frame", "history", "lookup", "problems", "profile", "raw",
-        "rejected", "unread", "work",
-    )  # fmt: skip
+    __slots__ = ("errors", "expectations", "flags", "frame", "lookup", "problems", "raw", "rejected", "unread", "work")
 
     def __init__(
         self,
@@ -99,8 +94,6 @@ class Subject:
         *,
         unread: int = 0,
         rejected: int = 0,
-        date: str | None = None,
-        history: Sequence[tuple[str, dict[str, float]]] = (),
     ) -> None:
         self.raw = raw
         self.frame = frame
@@ -109,9 +102,6 @@ class Subject:
         self.lookup = lookup
         self.unread = unread
         self.rejected = rejected
-        self.date = date
-        self.history = list(history)
-        self.profile = profile.of(frame)
         self.errors = self.none()  # rows with an error that makes them invalid
         self.flags: dict[str, np.ndarray] = {}  # rows that a check points at, by the check's name
         self.work: dict[str, Any] = {}  # what one check found out and another needs too
