@@ -22,16 +22,7 @@ def lineage_of(loaded: dict[str, Any], items: list[Item], run: lineage.recording
             run.provenance.append(_provenance(loaded, item, result))
     for table, result in loaded["tables"].items():
         statistics = {"rowCount": result["inserted"] + result["updated"]}
-        run.outputs.append(_table(loaded["warehouse"], table, statistics))
-
-
-def _table(warehouse: str, table: str, statistics: dict[str, Any]) -> dict[str, Any]:
-    """The table as OpenLineage names it (https://openlineage.io/docs/spec/naming)."""
-    if warehouse.startswith("postgresql://"):
-        host, _, database = warehouse.removeprefix("postgresql://").partition("/")
-        return lineage.dataset(f"{database}.public.{table}", f"postgres://{host}", outputStatistics=statistics)
-    kind = "duckdb" if warehouse.endswith((".duckdb", ".ddb")) else "sqlite"
-    return lineage.dataset(table, f"{kind}:{warehouse}", outputStatistics=statistics)
+        run.outputs.append(lineage.dataset(table, f"duckdb:{loaded['warehouse']}", outputStatistics=statistics))
 
 
 def _provenance(loaded: dict[str, Any], item: Item, result: dict[str, Any]) -> dict[str, Any]:

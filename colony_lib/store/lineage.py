@@ -115,8 +115,7 @@ def emit(
     run_id: str | None = None,
     date: str | None = None,
 ) -> Event | None:
-    """Append one run event (START, RUNNING, COMPLETE, ABORT, FAIL, OTHER), send it where OPENLINEAGE_URL is set, and
-    return it; None outside a colony.
+    """Append one run event (START, RUNNING, COMPLETE, ABORT, FAIL, OTHER) and return it; None outside a colony.
 
     `facets` are run facets by name, each as `facet` takes its values; the step's, its parent run's and the logical
     date's are added. Raises ColonyError when it cannot be written.
@@ -138,10 +137,6 @@ def emit(
         "schemaURL": SCHEMA,
     }
     jsonl.append(os.path.join(paths.lineage_folder(), f"{now[:7]}.jsonl"), [event], lock=paths.lock("lineage"))
-    if env.get("OPENLINEAGE_URL") is not None:
-        from colony_lib.store import lineagepost
-
-        lineagepost.send(event)
     return event
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -176,79 +172,3 @@ def test_entries_without_a_dataset_are_passed_over(entry: dict[str, Any]) -> Non
     with lineage.recording("load") as run:
         run.provenance = [entry, "nonsense"]  # type: ignore[list-item]
     assert lineage.provenances(lineage.events()) == {}
-
-
-# -- sending
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Callable[[int], tuple[str, list[tuple[str, str | None, Any]]]]]:
-    """endpoint(status): (URL, what comes: (path, authorization, body))."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(status: int) -> tuple[str, list[tuple[str, str | None, Any]]]:
-        came: list[tuple[str, str | None, Any]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                came.append((self.path, self.headers["Authorization"], json.loads(body)))
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(b"no room\x1b[31m")
-
-            def log_message(self, *_: Any) -> None:
-                """Nothing is printed."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/lin/", came
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def test_events_are_sent_to_the_endpoint_as_open_lineage_wants_them(
-    endpoint: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, came = endpoint(201)
-    monkeypatch.setenv("OPENLINEAGE_URL", url)
-    monkeypatch.setenv("OPENLINEAGE_API_KEY", "secret-token-1")
-    with lineage.recording("load", "2013-02-08"):
-        assert len(came) == 1
-    assert [(path, key) for path, key, _ in came] == [("/lin/api/v1/lineage", "Bearer secret-token-1")] * 2
-    start, complete = (body for _, _, body in came)
-    assert (start["eventType"], complete["eventType"]) == ("START", "COMPLETE")
-    assert start["run"]["runId"] == complete["run"]["runId"]
-    assert set(complete) == {
-        "eventType", "eventTime", "run", "job", "inputs", "outputs", "producer", "schemaURL",
-    }  # fmt: skip
-    assert logs_of("colony") == []
-
-
-def test_an_endpoint_that_does_not_take_events_is_told_in_the_log_and_stops_nothing(
-    endpoint: Any, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in STEP.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("OPENLINEAGE_API_KEY", "secret-token-1")
-    refusing, _ = endpoint(507)
-    for url in ("http://127.0.0.1:9", refusing, "ftp://x", "http://[", "not a url"):
-        monkeypatch.setenv("OPENLINEAGE_URL", url)
-        assert lineage.emit("START", "load") is not None
-    said = logs_of("data-loader")
-    assert len(said) == 5 and len(list(lineage.events())) == 5
-    assert "does not take events: [Errno 111] Connection refused; the event is in .colony/lineage/" in said[0]
-    assert "answered 507: no room" in said[1] and "\x1b" not in said[1]
-    assert all("no http URL" in text for text in said[2:])
-    assert not any("secret-token-1" in path.read_text() for path in root.rglob("*") if path.is_file())
-
-
-def logs_of(agent: str) -> list[str]:
-    from colony_lib.base import jsonl
-
-    file = Path(paths.log(agent))
-    return [record["message"] for record in jsonl.iterate(str(file))] if file.exists() else []
