@@ -1,8 +1,8 @@
-"""`colony lineage`: where a dataset's rows came from, or what the steps of a run read and wrote."""
+"""`colony lineage`: where a dataset's rows came from, in words, as a graph or by column, and what a run's steps did."""
 
 from __future__ import annotations
 
-from colony_lib.base.errors import FAILED, OK, ColonyError, unknown
+from colony_lib.base.errors import FAILED, OK, USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
 from colony_lib.cli import args, show
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 DETAILS = """\
 The data tools write OpenLineage run events to .colony/lineage/, a file a month. Of a dataset that was loaded this
 prints where the rows in the warehouse came from, else what is known so far. --json prints one object for a
-DATASET (or its table), one a line for all of them, and a RUN's events, one a line.
+DATASET (or its table), one a line for all of them, and a RUN's events, one a line. --graph draws what DATASET came
+from, down to the sources; --columns lists the fields that each of its columns was made from.
+
+With OPENLINEAGE_URL set the tools also post each event to that endpoint (with OPENLINEAGE_API_KEY as bearer token
+and OPENLINEAGE_ENDPOINT as path, by default api/v1/lineage). One that does not answer within 5 s, or refuses, fails
+no step: the log says so, and the events are in the files.
 """
 
 
@@ -27,6 +32,8 @@ def main(argv: list[str]) -> int:
             "colony lineage",
             "colony lineage flights --date 2013-02-08",
             "colony lineage flights --json | jq .transformations",
+            "colony lineage flights --dot | dot -Tsvg -o flights.svg",
+            "colony lineage flights --columns",
             "colony lineage latest",
         ],
         DETAILS,
@@ -35,8 +42,18 @@ def main(argv: list[str]) -> int:
         "what", metavar="DATASET|RUN", nargs="?", help="a dataset, its table, or a run (id or 'latest')"
     )
     parser.add_argument("--date", metavar="D", type=args.date, help="of this date only (default: the newest)")
+    views = parser.add_mutually_exclusive_group()
+    views.add_argument("--graph", action="store_true", help="draw what it came from (with --json: as one object)")
+    views.add_argument("--dot", action="store_true", help="the graph in Graphviz's language")
+    views.add_argument("--mermaid", action="store_true", help="the graph as a Mermaid flowchart")
+    views.add_argument("--columns", action="store_true", help="list where each column came from")
     args.add_json(parser)
     given = parser.parse_args(argv)
+    drawn = given.graph or given.dot or given.mermaid or given.columns
+    if given.json and (given.dot or given.mermaid):
+        raise ColonyError("--json and a drawing", fix="give one of them", code=USAGE)
+    if drawn and given.what is None:
+        raise ColonyError("a graph of what?", fix="name a dataset or its table", code=USAGE)
 
     from colony_lib.store import lineage
 
@@ -50,7 +67,10 @@ def main(argv: list[str]) -> int:
             key: entry for key, entry in known.items() if given.what in (entry["dataset"], entry["warehouse_table"])
         }
         if mine:
-            return _one(mine, given)
+            return _one(mine, given, found if drawn else None)
+        if drawn:
+            names = {name for entry in known.values() for name in (entry["dataset"], entry["warehouse_table"]) if name}
+            raise unknown("dataset", escape(given.what), names)
         return _run(found, known, given)
     finally:
         show.problems(problems, "lineage")
@@ -73,7 +93,8 @@ def _all(known: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
     return OK
 
 
-def _one(mine: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
+def _one(mine: dict[tuple[str, str], dict[str, Any]], given: Any, events: list[dict[str, Any]] | None) -> int:
+    """One date of the dataset: its provenance, or of these events the graph."""
     entries = _of_date(mine, given.date)
     if not entries:
         dates = sorted({entry["date"] for entry in mine.values()})
@@ -81,29 +102,15 @@ def _one(mine: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
             f"nothing is known of '{escape(given.what)}' of {given.date}", fix=f"its dates are {', '.join(dates[-6:])}"
         )
     entry = max(entries, key=lambda one: (one["date"], one.get("load_time") or ""))
-    if given.json:
+    from colony_lib.cli import lineage_view
+
+    if events is not None:
+        lineage_view.draw(events, entry, given)
+    elif given.json:
         show.record(entry)
-        return OK
-    _describe(entry)
+    else:
+        lineage_view.print_lines(lineage_view.words(entry))
     return OK
-
-
-def _describe(entry: dict[str, Any]) -> None:
-    steps = entry["transformations"] or []
-    shown = {key: value for key, value in entry.items() if key != "transformations"}
-    wide = max(map(len, shown))
-    for key, value in shown.items():
-        print(f"{key:{wide}}  {show.cell(value)}")
-    print(f"{'transformations':{wide}}  {len(steps) if steps else '-'}")
-    if steps:
-        rows = [{**step, "what": _detail(step)} for step in steps if isinstance(step, dict)]
-        show.table(rows, [("type", "TRANSFORMATION"), ("rows_affected", "ROWS AFFECTED"), "what"])
-
-
-def _detail(step: dict[str, Any]) -> str:
-    """What else a transformation says of itself, as 'key=value'."""
-    more = {key: value for key, value in step.items() if key not in ("type", "rows_affected")}
-    return " ".join(f"{key}={show.cell(value)}" for key, value in more.items())
 
 
 def _run(found: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:

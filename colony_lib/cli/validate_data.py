@@ -62,6 +62,7 @@ def main(argv: list[str]) -> int:
     gate = validate_files.Gate(pipeline)
     _add(gate, pipeline, args, date)
     with lineage.recording("validate-data", date) as run:
+        validate_record.reads(gate, run)
         reports = gate.run()
         validate_record.trace(reports, run)
     summary = validate_files.summary(reports, date)

@@ -12,7 +12,7 @@ from colony_lib.base.text import plural
 from colony_lib.data import envelope, quarantine, sources
 from colony_lib.data.collect import Collected
 from colony_lib.data.drift import Drift
-from colony_lib.data.outcomes import Outcome, record
+from colony_lib.data.outcomes import Outcome, reads, record
 from colony_lib.data.quarantine import Unreadable
 
 TYPE_CHECKING = False
@@ -78,6 +78,7 @@ class Fetch:
         from colony_lib.store import lineage
 
         with lineage.recording("fetch", self.date) as run:
+            reads([source.origin for _, source in self.jobs], run)
             outcomes = self._all()
             record(
                 self.pipeline,

@@ -17,12 +17,13 @@ def lineage_of(loaded: dict[str, Any], items: list[Item], run: lineage.recording
     """
     for item in items:
         result = loaded["tables"][item.table]
-        run.inputs.append(lineage.dataset(item.shown))
+        columns = item.head.get("columns")
+        columns = columns if isinstance(columns, dict) else {}
+        run.inputs.append(lineage.file(item.shown, columns))
+        written = result["inserted"] + result["updated"]
+        run.outputs.append(lineage.table(item.table, f"duckdb:{loaded['warehouse']}", item.shown, columns, written))
         if not result["repeat"]:
             run.provenance.append(_provenance(loaded, item, result))
-    for table, result in loaded["tables"].items():
-        statistics = {"rowCount": result["inserted"] + result["updated"]}
-        run.outputs.append(lineage.dataset(table, f"duckdb:{loaded['warehouse']}", outputStatistics=statistics))
 
 
 def _provenance(loaded: dict[str, Any], item: Item, result: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def record(pipeline: Pipeline, date: str, found: list[tuple[str, Outcome]], run:
                 "rowCount": figures["records"],
                 "size": os.path.getsize(os.path.join(pipeline.root, figures["filepath"])),
             }
-            run.outputs.append(lineage.dataset(figures["filepath"], outputStatistics=statistics))
+            run.outputs.append(lineage.file(figures["filepath"], outputStatistics=statistics))
             run.provenance.append(
                 {
                     "dataset": outcome.name,
@@ -54,6 +54,8 @@ def record(pipeline: Pipeline, date: str, found: list[tuple[str, Outcome]], run:
                     "source": outcome.name,
                     "fetch_time": figures["fetch_time"],
                     "rows": figures["records"],
+                    "raw_file": figures["filepath"],
+                    "origin": _name(_input(origin)),
                 }
             )
         summary.log("fetch", *_said(outcome))
@@ -65,15 +67,26 @@ def record(pipeline: Pipeline, date: str, found: list[tuple[str, Outcome]], run:
         run.failed = "; ".join(f"source '{outcome.name}': {outcome.figures['error']}" for outcome in failed)
 
 
+def reads(origins: list[str], run: Any) -> None:
+    """Say that these sources are being fetched."""
+    run.inputs += [_input(origin) for origin in origins]
+    run.running()
+
+
 def _input(origin: str) -> dict[str, Any]:
     from urllib.parse import urlsplit
 
     from colony_lib.store import lineage
 
     parts = urlsplit(origin)
-    if parts.scheme in ("http", "https"):
-        return lineage.dataset(parts.path or "/", f"{parts.scheme}://{parts.netloc}")
-    return lineage.dataset(origin)
+    if parts.scheme and parts.netloc:
+        host = f"{parts.scheme}://{parts.netloc}"
+        return lineage.dataset(parts.path or "/", host, dataSource={"name": host, "uri": host + (parts.path or "/")})
+    return lineage.file(origin)
+
+
+def _name(dataset: dict[str, Any]) -> dict[str, str]:
+    return {"namespace": dataset["namespace"], "name": dataset["name"]}
 
 
 def _pointer(name: str) -> str:

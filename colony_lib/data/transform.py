@@ -23,14 +23,15 @@ STANDARD = ("normalize_names", "clean_nulls", "convert_types", "normalize_dates"
 
 
 class Planned:
-    """A step that can be run: its description for the report, its scope, and what does it."""
+    """A step that can be run: its description for the report, its scope, its options as written, and what does it."""
 
-    __slots__ = ("apply", "label", "scope", "type")
+    __slots__ = ("apply", "label", "options", "scope", "type")
 
-    def __init__(self, type: str, scope: str, label: dict[str, Any], apply: Apply) -> None:
+    def __init__(self, type: str, scope: str, label: dict[str, Any], options: Mapping[str, Any], apply: Apply) -> None:
         self.type = type
         self.scope = scope
         self.label = label
+        self.options = options
         self.apply = apply
 
 
@@ -93,7 +94,7 @@ class Plan:
         for key in ("name", "column", "dataset"):
             if item.get(key) is not None:
                 label[key] = item[key]
-        return Planned(name, kind.scope, label, kind.make(Step(name, item, self.schema, place)))
+        return Planned(name, kind.scope, label, item, kind.make(Step(name, item, self.schema, place)))
 
 
 def _written(number: int, item: Any, place: Place) -> tuple[dict[str, Any], Place]:
@@ -104,13 +105,14 @@ def _written(number: int, item: Any, place: Place) -> tuple[dict[str, Any], Plac
 
 class Outcome:
     """What came of a dataset: `frame`, `rejected` [{reason, transformation, row, record}] in the order of the input,
-    `transformations` [{type, …, rows_affected}], `rows_in`, `dropped`."""
+    `transformations` [{type, …, rows_affected}], `rows_in`, `columns_in`, `dropped`."""
 
-    __slots__ = ("dropped", "frame", "rejected", "rows_in", "transformations")
+    __slots__ = ("columns_in", "dropped", "frame", "rejected", "rows_in", "transformations")
 
-    def __init__(self, frame: pd.DataFrame, rows_in: int) -> None:
+    def __init__(self, frame: pd.DataFrame, rows_in: int, columns_in: Sequence[str]) -> None:
         self.frame = frame
         self.rows_in = rows_in
+        self.columns_in = list(columns_in)
         self.dropped = 0
         self.rejected: list[dict[str, Any]] = []
         self.transformations: list[dict[str, Any]] = []
@@ -130,14 +132,16 @@ def run(
     aggregated: list[dict[str, Any]] = []
     if base is None:
         frame, rows_in = table.from_rows(records), len(records)
+        columns_in = list(map(str, frame.columns))
     else:
         frame, rows_in = base.reset_index(drop=True), len(base)
+        columns_in = list(map(str, base.columns))
         if plan.aggregation is not None:
             frame = plan.aggregation.apply(base)
             aggregated = [{"type": "aggregate", "from": plan.from_, "rows_affected": rows_in, "groups": len(frame)}]
         records = table.to_rows(frame)
     work = Work(frame, plan.schema, lookup)
-    outcome = Outcome(frame, rows_in)
+    outcome = Outcome(frame, rows_in, columns_in)
     outcome.transformations = aggregated + apply_steps(work, plan.steps)
     finish(outcome, work, records)
     return outcome

@@ -13,7 +13,7 @@ import pandas as pd
 from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
-from colony_lib.data import envelope, readers, table, tableschema, transform
+from colony_lib.data import columnlineage, envelope, readers, table, tableschema, transform
 from colony_lib.data.fieldtypes import TYPES
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.tableschema import Field
@@ -101,7 +101,7 @@ class Day:
     def _inherited(self, name: str, base: str) -> Input:
         origin = self.inputs.get(base)
         head = {**(origin.head if origin else {}), "from": base}
-        return Input(origin.file if origin else self.pipeline.shown(self._path("transformed", base)), head, [], [])
+        return Input(origin.file if origin else self.pipeline.shown(self.path("transformed", base)), head, [], [])
 
     def clean(self, name: str) -> pd.DataFrame:
         """The dataset's clean rows: transformed now from its raw data, else read as they were transformed before."""
@@ -109,9 +109,9 @@ class Day:
             return self.outcomes[name].frame
         if name not in self._clean:
             plan = self.plan(name)
-            path = self._path("transformed", name)
+            path = self.path("transformed", name)
             root = self._root_source(plan)
-            if root not in self.given and not os.path.exists(self._path("raw", root)) and os.path.exists(path):
+            if root not in self.given and not os.path.exists(self.path("raw", root)) and os.path.exists(path):
                 self._clean[name] = read_clean(path)[1]
             else:
                 self._clean[name] = self.outcome(name).frame
@@ -122,13 +122,13 @@ class Day:
             plan = self.plan(plan.from_)
         return plan.source
 
-    def _path(self, kind: str, name: str) -> str:
+    def path(self, kind: str, name: str) -> str:
         return self.pipeline.path(kind, name, self.date)
 
     def _read(self, name: str, plan: Plan) -> Input:
         if plan.source in self.given:
             return self.given[plan.source]
-        path = self._path("raw", plan.source)
+        path = self.path("raw", plan.source)
         try:
             head, rows = envelope.read(path)
         except FileNotFoundError:
@@ -166,9 +166,9 @@ class Day:
         """Write the files of a dataset that is transformed; its entry in the summary."""
         outcome = self.outcomes[name]
         head, rejected = self.head(name), self.rejected(name)
-        path = self._path("transformed", name)
-        write_list(self._path("rejected", name), rejected)
-        files.write_json(self._path("transformation", name), self.report(name, head, rejected))
+        path = self.path("transformed", name)
+        write_list(self.path("rejected", name), rejected)
+        files.write_json(self.path("transformation", name), self.report(name, head, rejected))
         envelope.write(path, head, table.to_rows(outcome.frame))  # last: what is there is whole
         return {
             "file": self.pipeline.shown(path),
@@ -209,6 +209,11 @@ class Day:
             "lineage": lineage,
         }
 
+    def column_lineage(self, name: str) -> dict[str, Any]:
+        """Which columns each column was made from, and which decided what rows there are."""
+        plan = self.plans[name]
+        return columnlineage.report(columnlineage.of(plan, self.outcomes[name]), plan.from_ or plan.source)
+
     def report(self, name: str, head: dict[str, Any], rejected: list[dict[str, Any]]) -> dict[str, Any]:
         """The transformation report (schemas/transformation-report.schema.json)."""
         outcome = self.outcomes[name]
@@ -221,14 +226,14 @@ class Day:
             "dataset": name,
             "date": self.date,
             "timestamp": clock.now(),
-            "file": self.pipeline.shown(self._path("transformed", name)),
+            "file": self.pipeline.shown(self.path("transformed", name)),
             "rows_in": outcome.rows_in + len(self.inputs[name].unread),
             "rows_out": len(frame),
             "rejected": len(rejected),
             "dropped": outcome.dropped,
             "transformations": outcome.transformations,
             "rejections": {
-                "file": self.pipeline.shown(self._path("rejected", name)),
+                "file": self.pipeline.shown(self.path("rejected", name)),
                 "by_transformation": by_kind,
                 "sample": [{k: item[k] for k in ("row", "transformation", "reason")} for item in rejected[:SAMPLE]],
             },
@@ -236,7 +241,7 @@ class Day:
                 {"name": column, "type": kind, "nulls": int(frame[column].isna().sum())}
                 for column, kind in head["columns"].items()
             ],
-            "lineage": head["lineage"],
+            "lineage": {**head["lineage"], "columns": self.column_lineage(name)},
             "seconds": round(self.seconds.get(name, 0.0), 3),
         }
 

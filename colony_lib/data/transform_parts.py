@@ -77,6 +77,7 @@ class _Part:
         alone = next((i for i, step in enumerate(self.plan.steps) if step.scope != "rows"), len(self.plan.steps))
         self.first: list[Planned] = self.plan.steps[:alone]
         self.rest: list[Planned] = self.plan.steps[alone:]
+        self.columns: list[str] = []
         self.made: dict[str, Any] = {}
         self.rows: list[dict[str, Any]] = []
 
@@ -96,7 +97,9 @@ class _Part:
         total = len(self.records)
         begin, end = total * self.number // self.count, total * (self.number + 1) // self.count
         # The columns are those of all rows, so that a part does not depend on what its own rows happen to have.
-        frame = table.from_rows(self.records).iloc[begin:end]
+        whole = table.from_rows(self.records)
+        self.columns = list(map(str, whole.columns))
+        frame = whole.iloc[begin:end]
         work = Work(frame, self.plan.schema, self.day.clean)
         counts = transform.apply_steps(work, self.first)
         self.rows = table.to_rows(work.frame)
@@ -151,7 +154,7 @@ class _Part:
         work = Work(frame, self.plan.schema, self.day.clean)
         work.rejects = {place: (kind, why) for head, _ in parts for place, kind, why in head["rejects"]}
         work.dropped = sum(head["dropped"] for head, _ in parts)
-        outcome = Outcome(frame, len(self.records))
+        outcome = Outcome(frame, len(self.records), self.columns)
         counts = [_sum([head["transformations"][i] for head, _ in parts]) for i in range(len(self.first))]
         outcome.transformations = counts + transform.apply_steps(work, self.rest)
         transform.finish(outcome, work, self.records)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from colony_lib.base.text import plural
-from colony_lib.data import summary
+from colony_lib.data import columnlineage, summary
 from colony_lib.data.transform_files import Day
 from colony_lib.store import lineage
 
@@ -17,6 +18,8 @@ def recording(day: Day) -> Iterator[Callable[[dict[str, Any]], None]]:
     """`with recording(day) as done: … done(summary)`: lineage events around the work, log lines and metrics after it.
     Outside a colony nothing is written."""
     with lineage.recording("transform", day.date) as run:
+        run.inputs += [lineage.file(name) for name in dict.fromkeys(_input(day, name) for name in day.names)]
+        run.running()
 
         def done(made: dict[str, Any]) -> None:
             for name, dataset in made["datasets"].items():
@@ -28,11 +31,31 @@ def recording(day: Day) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield done
 
 
+def _input(day: Day, name: str) -> str:
+    """The file, as shown, that the dataset is made of."""
+    base = day.plans[name].from_
+    return _file_of(day, base) if base else day.input(name).file
+
+
+def _file_of(day: Day, name: str) -> str:
+    """The file of another dataset's rows: its transformed one, or the raw one where only memory has the transformed."""
+    if name in day.outcomes and name not in day.names:
+        return _input(day, name)
+    return day.pipeline.shown(day.pipeline.path("transformed", name, day.date))
+
+
 def _trace(day: Day, name: str, dataset: dict[str, Any], run: lineage.recording) -> None:
-    head = day.head(name)
+    head, plan = day.head(name), day.plans[name]
     came = head["lineage"]
-    run.inputs.append(lineage.dataset(came["file"]))
-    run.outputs.append(lineage.dataset(dataset["file"], outputStatistics={"rowCount": dataset["rows_out"]}))
+    own = _input(day, name)
+    uses = {other: _file_of(day, other) for other in plan.uses}
+    run.inputs.append(lineage.file(own, dict.fromkeys(day.outcomes[name].columns_in)))
+    run.inputs += [lineage.file(file) for file in uses.values()]
+    columns = columnlineage.facet(day.column_lineage(name), {plan.from_ or plan.source: own, **uses})
+    statistics = {"rowCount": dataset["rows_out"], "size": os.path.getsize(day.path("transformed", name))}
+    run.outputs.append(
+        lineage.file(dataset["file"], head["columns"], outputStatistics=statistics, columnLineage=columns)
+    )
     run.provenance.append(
         {
             "dataset": name,

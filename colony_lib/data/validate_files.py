@@ -104,6 +104,10 @@ class Gate:
             self._others[name, date] = frame
         return self._others[name, date]
 
+    def shown(self, path: str) -> str:
+        """The file as reports and events name it."""
+        return "-" if path == "-" else self.pipeline.shown(os.path.abspath(path))
+
     def run(self) -> list[dict[str, Any]]:
         """Validate all targets, then write all their reports; the reports, each with `report`, the path of its file."""
         reports = [self._validate(target) for target in self.targets]
@@ -135,7 +139,7 @@ class Gate:
         )
         return {
             "v": 1,
-            "file": "-" if target.path == "-" else self.pipeline.shown(os.path.abspath(target.path)),
+            "file": self.shown(target.path),
             "timestamp": clock.now(),
             **found,
             "dataset": target.dataset,

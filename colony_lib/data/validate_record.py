@@ -8,16 +8,24 @@ from typing import Any
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data import summary
+from colony_lib.data.transform_files import columns_of
+from colony_lib.data.validate_files import Gate
 from colony_lib.store import lineage, paths
 
 ORCHESTRATOR = "orchestrator"
 _ADVICE = "None of it may be loaded: see the report, correct the source or the rules, transform and validate again."
 
 
+def reads(gate: Gate, run: lineage.recording) -> None:
+    """Say that these files are being validated."""
+    run.inputs += [lineage.file(gate.shown(target.path), columns_of(target.given.head)) for target in gate.targets]
+    run.running()
+
+
 def trace(reports: Sequence[dict[str, Any]], run: lineage.recording) -> None:
     """Give the run's lineage event what was validated and how it came out."""
     for report in reports:
-        run.inputs.append(lineage.dataset(report["file"]))
+        run.inputs.append(lineage.file(report["file"], dataQualityAssertions={"assertions": assertions(report)}))
         run.provenance.append(
             {
                 "dataset": report["dataset"],
@@ -26,11 +34,28 @@ def trace(reports: Sequence[dict[str, Any]], run: lineage.recording) -> None:
                 "validation": report["status"],
                 "quality_score": report["quality_score"],
                 "validation_report": report["report"],
+                "validated_file": report["file"],
             }
         )
     failed = [report["dataset"] for report in reports if report["status"] == "FAIL"]
     if failed:
         run.failed = f"validation failed: {', '.join(failed)}"
+
+
+def assertions(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The report's checks as OpenLineage's dataQualityAssertions has them: whether they found nothing, how grave."""
+    made = []
+    for check in report["checks"]:
+        kind, _, what = check["name"].partition(":")
+        one = {"assertion": kind, "success": check["passed"], "name": check["name"], "description": check["message"]}
+        one["severity"] = "error" if check["severity"] == "fail" else "warn"
+        for key, value in (("expected", check["threshold"]), ("actual", check["value"])):
+            if value is not None:
+                one[key] = str(value)
+        if what and "+" not in what:
+            one["column"] = what
+        made.append(one)
+    return made
 
 
 def tell(reports: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:

@@ -34,8 +34,9 @@ def step() -> dict[str, str]:
 
 
 def secret_values() -> dict[str, str]:
-    """{name: value} of the variables that hold secrets: those named in COLONY_SECRETS, and the API key always."""
-    names = [name for name in (get("COLONY_SECRETS") or "").split(":") if name] + ["ANTHROPIC_API_KEY"]
+    """{name: value} of the variables that hold secrets: those named in COLONY_SECRETS, and the API keys always."""
+    names = [name for name in (get("COLONY_SECRETS") or "").split(":") if name]
+    names += ["ANTHROPIC_API_KEY", "OPENLINEAGE_API_KEY"]
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 

@@ -1,7 +1,8 @@
 """Lineage: OpenLineage run events in `.colony/lineage/`, and where a dataset's rows came from according to them.
 
-Each invocation of a data tool is a run: START, then COMPLETE or FAIL (https://openlineage.io/spec/2-0-2). What the
-seed calls provenance travels in a run facet of our own, `colony_provenance`: what this tool knows of each dataset.
+Each invocation of a data tool is a run: START, RUNNING once it knows what it reads, then COMPLETE or FAIL
+(https://openlineage.io/spec/2-0-2). What the seed calls provenance travels in a run facet of our own,
+`colony_provenance`: what this tool knows of each dataset. Where $OPENLINEAGE_URL is set events are posted too.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS = "https://openlineage.io/spec/facets/"
 _OURS = "https://colony.example/schemas/lineage.schema.json#/$defs/"
 _SCHEMAS = {
-    "parent": _FACETS + "1-0-1/ParentRunFacet.json#/$defs/ParentRunFacet",
+    "parent": _FACETS + "1-2-0/ParentRunFacet.json#/$defs/ParentRunFacet",
     "nominalTime": _FACETS + "1-0-1/NominalTimeRunFacet.json#/$defs/NominalTimeRunFacet",
     "errorMessage": _FACETS + "1-0-1/ErrorMessageRunFacet.json#/$defs/ErrorMessageRunFacet",
-    "schema": _FACETS + "1-1-1/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet",
+    "schema": _FACETS + "1-2-0/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet",
     "dataSource": _FACETS + "1-0-1/DatasourceDatasetFacet.json#/$defs/DatasourceDatasetFacet",
+    "columnLineage": _FACETS + "1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet",
     "outputStatistics": _FACETS
     + "1-0-2/OutputStatisticsOutputDatasetFacet.json#/$defs/OutputStatisticsOutputDatasetFacet",
     "dataQualityAssertions": _FACETS
-    + "1-0-1/DataQualityAssertionsDatasetFacet.json#/$defs/DataQualityAssertionsDatasetFacet",
+    + "1-1-0/DataQualityAssertionsDatasetFacet.json#/$defs/DataQualityAssertionsDatasetFacet",
     "colony_run": _OURS + "colony_run",
     "colony_provenance": _OURS + "colony_provenance",
 }
@@ -57,6 +59,39 @@ def dataset(name: str, namespace: str = "file", **facets: Mapping[str, Any]) -> 
         place = "inputFacets" if key in _INPUT_FACETS else "outputFacets" if key in _OUTPUT_FACETS else "facets"
         made.setdefault(place, {})[key] = facet(key, values)
     return made
+
+
+def file(name: str, columns: Mapping[str, str | None] | None = None, **facets: Mapping[str, Any]) -> dict[str, Any]:
+    """The dataset of a file, by its path as shown, with where it lies and (`columns`: {name: type}) its schema."""
+    from urllib.parse import quote
+
+    if name != "-":
+        path = os.path.abspath(os.path.join(paths.root_or_none() or "", name))
+        facets["dataSource"] = {"name": "file", "uri": f"file://{quote(path)}"}
+    if columns:
+        facets["schema"] = fields(columns)
+    return dataset(name, "file", **facets)
+
+
+def table(name: str, warehouse: str, came_from: str, columns: Mapping[str, str | None], rows: int) -> dict[str, Any]:
+    """The dataset of a table that took `rows` rows from a file, column by column; `warehouse`: its URL without any
+    password, which is the namespace too."""
+    same = {"type": "DIRECT", "subtype": "IDENTITY", "masking": False}
+    origin = {"namespace": "file", "name": came_from, "transformations": [same]}
+    made = {column: {"inputFields": [{**origin, "field": column}]} for column in columns}
+    return dataset(
+        name,
+        warehouse,
+        schema=fields(columns),
+        dataSource={"name": warehouse.partition(":")[0], "uri": warehouse},
+        columnLineage={"fields": made},
+        outputStatistics={"rowCount": rows},
+    )
+
+
+def fields(columns: Mapping[str, str | None]) -> dict[str, Any]:
+    """The schema facet's values of {column: its type, or None where nobody knows it}."""
+    return {"fields": [{"name": name, **({"type": kind} if kind else {})} for name, kind in columns.items()]}
 
 
 def _uuid(*parts: str) -> str:
@@ -149,10 +184,11 @@ class recording:
     """`with recording("fetch", date) as run:` — START now; at the end COMPLETE with what `run.inputs`, `run.outputs`
     and `run.provenance` hold by then, or after an exception FAIL with its message. Outside a colony nothing is written.
 
-    `run.failed = "why"` makes it FAIL without an exception (a validation that found FAIL).
+    `run.running()` says RUNNING, with the inputs and outputs that are known. `run.failed = "why"` makes it FAIL
+    without an exception (a validation that found FAIL).
     """
 
-    __slots__ = ("date", "failed", "inputs", "outputs", "provenance", "run_id", "tool")
+    __slots__ = ("_unsent", "date", "failed", "inputs", "outputs", "provenance", "run_id", "tool")
 
     def __init__(self, tool: str, date: str | None = None) -> None:
         self.tool = tool
@@ -162,10 +198,15 @@ class recording:
         self.outputs: list[dict[str, Any]] = []
         self.provenance: list[dict[str, Any]] = []
         self.failed: str | None = None
+        self._unsent: list[Event] = []
 
     def __enter__(self) -> recording:
         self._emit("START", {})
         return self
+
+    def running(self) -> None:
+        """Say that the work is under way, on what is in `inputs` now."""
+        self._emit("RUNNING", {})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -185,7 +226,36 @@ class recording:
                 raise  # else the tool's own error is the one to tell
 
     def _emit(self, event_type: str, facets: dict[str, Any]) -> None:
-        emit(event_type, self.tool, self.inputs, self.outputs, facets, run_id=self.run_id, date=self.date)
+        event = emit(event_type, self.tool, self.inputs, self.outputs, facets, run_id=self.run_id, date=self.date)
+        if event is None:
+            return
+        from colony_lib.store import lineagepost
+
+        url = lineagepost.endpoint()
+        if url is None:
+            return
+        last = event_type in ("COMPLETE", "FAIL")
+        waiting = bool(self._unsent)  # an endpoint that failed is asked once more, at the end
+        self._unsent.append(event)
+        if waiting and not last:
+            return
+        taken, why = lineagepost.send(url, self._unsent)
+        del self._unsent[:taken]
+        if why is not None and last:
+            count = f"{len(self._unsent)} lineage event{'s' if len(self._unsent) > 1 else ''}"
+            self._warn(f"{count} not taken by {lineagepost.shown(url)}: {why}; they are in .colony/lineage/")
+
+    def _warn(self, message: str) -> None:
+        """A line in the log; what becomes of a post is no reason for the step to fail."""
+        from colony_lib.store import logs
+
+        step = env.step()
+        attempt = step.get("attempt", "")
+        number = int(attempt) if attempt.isdecimal() else None
+        try:
+            logs.line(step.get("agent", self.tool), "warn", message, step.get("run_id"), step.get("step"), number)
+        except ColonyError:
+            return  # the log cannot be written to either: the tool's own lines will say so
 
 
 def events(problems: list[jsonl.Problem] | None = None) -> Iterator[Event]:
