@@ -60,7 +60,7 @@ def _transformations(entry: dict[str, Any]) -> Iterator[str]:
     wide = max(map(len, names), default=0)
     for name, step in zip(names, steps, strict=True):
         more = {k: v for k, v in step.items() if k not in ("type", "name", "column", "dataset", "rows_affected") and v}
-        detail = "".join(f"  {key}={show.cell(value)}" for key, value in more.items())
+        detail = "".join(f"  {key}={len(v) if isinstance(v, dict) else show.cell(v)}" for key, v in more.items())
         yield f"  {'':11}    {name:{wide}}  {plural(step.get('rows_affected') or 0, 'row')}{detail}"
 
 

@@ -156,10 +156,9 @@ def _renamed(columns: Columns, step: Step) -> None:
 
 
 def _texts(columns: Columns, step: Step) -> None:
-    fields = step.schema.fields
-    texts = [name for name in columns.made if name not in fields or fields[name].kind in ("string", "any")]
+    # Any column may hold texts here: types are made afterwards.
     if not step.idle:
-        columns.changed(step.names("columns") or texts, step.type)
+        columns.changed(step.names("columns") or list(columns.made), step.type)
 
 
 def _typed(columns: Columns, step: Step) -> None:

@@ -40,13 +40,14 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
-def send(url: str, events: Sequence[dict[str, Any]], timeout: float = TIMEOUT) -> tuple[int, str | None]:
+def send(url: str, events: Sequence[dict[str, Any]]) -> tuple[int, str | None]:
     """(how many of the events the endpoint took, in their order, why it did not take the next or None).
 
-    A daemon thread does it, so that an endpoint that answers a byte a second holds nobody longer than `timeout`.
+    A daemon thread does it, so that an endpoint that answers a byte a second holds nobody longer than TIMEOUT.
     """
     import threading
 
+    timeout = TIMEOUT
     taken = 0
     why: str | None = f"no answer within {timeout:g} s"
 
@@ -76,16 +77,11 @@ def _post(url: str, event: dict[str, Any], timeout: float) -> str | None:
         def redirect_request(self, *args: Any) -> None:
             return None
 
-    if not url.startswith(("http://", "https://")):
-        return "OPENLINEAGE_URL is not an http or https URL"
     told = {key: value for key, value in event.items() if key not in _OURS}
     body = files.redacted(jsontext.dumps(told)).encode()
-    headers = {"Content-Type": "application/json"}
-    key = env.get("OPENLINEAGE_API_KEY")
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
     try:
-        request = urllib.request.Request(url, body, headers, method="POST")
+        address, headers = _addressed(url)
+        request = urllib.request.Request(address, body, headers, method="POST")
         with urllib.request.build_opener(Stay).open(request, timeout=timeout):
             return None
     except urllib.error.HTTPError as error:
@@ -93,5 +89,25 @@ def _post(url: str, event: dict[str, Any], timeout: float) -> str | None:
         return f"it answered {error.code}"
     except urllib.error.URLError as error:
         return str(error.reason)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else "it is not a URL"
+    except ValueError:
+        return "OPENLINEAGE_URL is not an http or https URL"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _addressed(url: str) -> tuple[str, dict[str, str]]:
+    """(the URL without user and password, the request's headers); ValueError when it is no URL for HTTP."""
+    import base64
+    from urllib.parse import unquote, urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(url)
+    headers = {"Content-Type": "application/json"}
+    user, _, host = parts.netloc.rpartition("@")
+    key = env.get("OPENLINEAGE_API_KEY")
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    elif user:
+        headers["Authorization"] = "Basic " + base64.b64encode(unquote(user).encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), headers

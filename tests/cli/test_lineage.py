@@ -38,27 +38,99 @@ def loaded(original: Path, tmp_path: Path) -> Colony:
 
 
 def test_a_dataset_shows_where_its_rows_came_from(loaded: Colony) -> None:
+    load_id = loaded.json("lineage", "flights", "--date", DATE, "--json")["load_id"]
     assert loaded("lineage", "flights", "--date", DATE).out.split("\n") == [
-        "dataset            flights",
-        "date               2013-02-08",
-        "source             flights",
-        "fetch_time         2026-11-23T06:00:00.000Z",
-        "validation_passed  yes",
-        "load_time          2026-11-23T06:18:00.123Z",
-        "warehouse_table    fact",
-        "run_id             -",
-        "validation         PASS",
-        "warehouse          w.duckdb",
-        *loaded("lineage", "flights", "--date", DATE).out.split("\n")[10:11],
-        "record_count       1",
-        "file               staging/transformed/flights_2013-02-08.json",
-        "raw_file           staging/raw/flights_2013-02-08.json",
-        "transformations    2",
-        "TRANSFORMATION  ROWS AFFECTED  WHAT",
-        "clean_nulls               123  -",
-        "range                       1  column=delay",
+        "1 row of flights of 2013-02-08 in the table fact of w.duckdb",
+        "  fetched      2026-11-23T06:00:00.000Z  from flights, into staging/raw/flights_2013-02-08.json",
+        "  transformed  by 2 transformations, into staging/transformed/flights_2013-02-08.json",
+        "                 clean_nulls  123 rows",
+        "                 range delay  1 row",
+        "  validated    PASS",
+        f"  loaded       2026-11-23T06:18:00.123Z  into fact, load {load_id}",
         "",
     ]
+
+
+def test_what_was_not_loaded_says_so(colony: Colony) -> None:
+    colony.write("flights.csv", "k,delay\n1,2\n")
+    colony("transform", "flights.csv", "--date", DATE)
+    assert colony("lineage", "flights").out.split("\n")[:2] == [
+        "1 row of flights of 2013-02-08 (not loaded yet)",
+        "  fetched      from flights, into flights.csv",
+    ]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Colony:
+    """A colony with a day from source to table, two datasets and one made of them."""
+    place = Colony(tmp_path)
+    (tmp_path / ".colony" / "runs").mkdir(parents=True)
+    (tmp_path / "colony.yml").write_text(CONFIG)
+    place.write("flights.csv", "No,Carrier,delay\n1,AA,5\n2,UA,7\n")
+    place.write("airlines.csv", "code,name\nAA,American\nUA,United\n")
+    flights = {
+        "transform": [
+            {"type": "enrich", "dataset": "airlines", "on": {"carrier": "code"}, "columns": {"name": "airline"}},
+            {"type": "derive", "column": "late", "expression": "number(delay) > 5"},
+        ],
+        "load": {"table": "fact", "mode": "append"},
+    }
+    sources = {name: {"type": "file", "path": f"{name}.csv"} for name in ("flights", "airlines")}
+    write_pipeline(tmp_path, {"flights": flights, "airlines": {}}, sources=sources)
+    for words in ("fetch", "transform", "validate-data", "load"):
+        place(words, "--date", DATE, env=NOW)
+    return place
+
+
+def test_a_graph_leads_from_the_table_to_every_source(whole: Colony) -> None:
+    when = NOW["COLONY_NOW"]
+    assert whole("lineage", "fact", "--graph").out.split("\n") == [
+        "fact (duckdb:w.duckdb)",
+        f"  < load {when}, 2 rows",
+        "    staging/transformed/flights_2013-02-08.json  PASS",
+        f"      < transform {when}, 2 rows",
+        "        staging/raw/flights_2013-02-08.json",
+        f"          < fetch {when}, 2 rows",
+        "            flights.csv",
+        "        staging/transformed/airlines_2013-02-08.json  PASS",
+        f"          < transform {when}, 2 rows",
+        "            staging/raw/airlines_2013-02-08.json",
+        f"              < fetch {when}, 2 rows",
+        "                airlines.csv",
+        "",
+    ]
+    document = whole.json("lineage", "flights", "--graph", "--json")
+    schema.check(document, "lineage-graph")
+    assert len(document["datasets"]) == 7 and len(document["jobs"]) == 5
+    assert {"namespace": "file", "name": "flights.csv", "validation": None} in document["datasets"]
+
+
+def test_a_graph_is_drawn_for_graphviz_and_mermaid_too(whole: Colony) -> None:
+    dot = whole("lineage", "flights", "--dot").out.splitlines()
+    assert (dot[0], dot[-1]) == ('digraph "fact" {', "}")
+    assert '  "staging/transformed/flights_2013-02-08.json" -> job1;' in dot
+    assert '  job1 -> "fact (duckdb:w.duckdb)";' in dot
+    mermaid = whole("lineage", "flights", "--mermaid").out.splitlines()
+    assert mermaid[:2] == ["flowchart LR", '  d1["fact (duckdb:w.duckdb)"]']
+    assert {"  d2 --> j1", "  j1 --> d1"} <= set(mermaid)
+
+
+def test_each_column_of_the_table_names_the_fields_of_the_sources(whole: Colony) -> None:
+    columns = {one["column"]: one for one in whole.lines("lineage", "fact", "--columns", "--json")}
+    raw = "staging/raw/flights_2013-02-08.json"
+    assert columns["no"]["from"] == [{"dataset": raw, "field": "No"}]
+    assert columns["airline"]["from"] == [{"dataset": "staging/raw/airlines_2013-02-08.json", "field": "name"}]
+    assert columns["late"] == {"column": "late", "from": [{"dataset": raw, "field": "delay"}], "steps": ["number(delay) > 5"]}
+    heading, *rows, _ = whole("lineage", "fact", "--columns").out.split("\n")
+    assert heading.split() == ["COLUMN", "CAME", "FROM", "BY"] and len(rows) == 5
+
+
+def test_a_graph_shows_what_was_loaded_not_what_was_made_since(whole: Colony) -> None:
+    before = whole("lineage", "fact", "--graph").out
+    whole.write("flights.csv", "No,Carrier,delay\n1,AA,5\n")
+    for words in ("fetch", "transform"):
+        whole(words, "--date", DATE, env={"COLONY_NOW": "2026-11-24T06:00:00.000Z"})
+    assert whole("lineage", "fact", "--graph").out == before
 
 
 def test_json_is_one_object_of_the_newest_date_by_dataset_or_table(loaded: Colony) -> None:
@@ -111,6 +183,7 @@ def test_a_run_shows_what_its_steps_read_and_wrote(loaded: Colony) -> None:
             ["flights", "--date", "2001-01-01"],
             "nothing is known of 'flights' of 2001-01-01; its dates are 2013-02-08, 2013-02-09\n",
         ),
+        (["flihgts", "--graph"], "colony lineage: unknown dataset 'flihgts'; did you mean 'flights'?\n"),
         (["latest"], "colony lineage: there is no run yet; start one with 'colony workflow run NAME'\n"),
     ],
 )
@@ -131,3 +204,24 @@ def test_an_unreadable_line_is_named_and_skipped(loaded: Colony) -> None:
     done = loaded("lineage", "flights", "--json")
     assert json.loads(done.out)["dataset"] == "flights"
     assert done.err.startswith(f"colony lineage: skipped an unreadable line at .colony/lineage/{path.name}:1: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--graph"], "a graph of what?; name a dataset or its table\n"),
+        (["flights", "--dot", "--json"], "--json and a drawing; give one of them\n"),
+    ],
+)
+def test_a_graph_asked_for_wrongly_is_one_line(loaded: Colony, words: list[str], said: str) -> None:
+    done = loaded("lineage", *words, check=False)
+    assert (done.code, done.out, done.err) == (2, "", f"colony lineage: {said}")
+
+
+def test_names_in_events_do_not_steer_the_terminal(colony: Colony) -> None:
+    colony.write("flights.csv", "k\n1\n")
+    colony("transform", "flights.csv", "--date", DATE)
+    (path,) = (colony.root / ".colony/lineage").glob("*.jsonl")
+    path.write_text(path.read_text().replace('"flights.csv"', '"fl\\u001b[31m"'))
+    for words in ([], ["--graph"], ["--dot"], ["--mermaid"], ["--columns"]):
+        assert "\x1b" not in colony("lineage", "flights", *words).out

@@ -135,7 +135,7 @@ def test_it_tells_people_the_log_the_metrics_and_the_lineage(place: Colony) -> N
         for path in (place.root / ".colony/lineage").glob("*.jsonl")
         for line in path.read_text().splitlines()
     ]
-    assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
+    assert [event["eventType"] for event in events] == ["START", "RUNNING", "COMPLETE"]
 
 
 def test_inside_a_step_the_summary_is_the_steps_output(place: Colony, tmp_path: Path) -> None:
