@@ -149,7 +149,7 @@ def _version(warehouse: Warehouse, item: Item, staged: Staged, found: Applied, d
         )
     values = warehouse.values(item.table, staged)
     rest = [column for column in staged.columns if column not in item.key]
-    differs = " OR ".join(f"t.{quote(column)} {warehouse.distinct} {values[column]}" for column in rest) or "FALSE"
+    differs = " OR ".join(f"t.{quote(column)} {warehouse.unequal} {values[column]}" for column in rest) or "FALSE"
     changes = "".join(f", {quote(column)} = {values[column]}" for column in rest)
     current = f"{same_key(item.key)} AND t.is_current AND ({differs})"
     corrected = warehouse.change(

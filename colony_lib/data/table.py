@@ -173,6 +173,21 @@ def codes(made: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     return np.asarray(combined, dtype="int64")
 
 
+def repeats(keys: np.ndarray, content: pd.DataFrame) -> np.ndarray:
+    """The rows whose key another row has, but for one of each key: the one whose content comes first as text, so that
+    which one it is does not depend on the order of the rows."""
+    _, groups, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    rows = counts[groups] > 1
+    several = np.flatnonzero(rows)
+    if len(several):
+        texts = [dumps(sorted(row.items())) for row in to_rows(content.iloc[several])]
+        first: dict[int, int] = {}
+        for place in sorted(range(len(several)), key=texts.__getitem__):
+            first.setdefault(int(groups[several[place]]), int(several[place]))
+        rows[list(first.values())] = False
+    return np.asarray(rows, dtype=bool)
+
+
 def common_codes(
     ours: pd.DataFrame, left: Sequence[str], theirs: pd.DataFrame, right: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:

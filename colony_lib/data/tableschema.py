@@ -85,13 +85,15 @@ class Field:
 
 
 class ForeignKey:
-    """`fields` here must be found in `reference_fields` of `resource` (a dataset; '' is this one)."""
+    """`fields` here must be found in `reference_fields` of `resource` (a dataset; '' is this one), or of `table`, one
+    of the warehouse's: a property of our own, for rows that were loaded on other days."""
 
-    __slots__ = ("fields", "reference_fields", "resource")
+    __slots__ = ("fields", "reference_fields", "resource", "table")
 
-    def __init__(self, fields: list[str], resource: str, reference_fields: list[str]) -> None:
+    def __init__(self, fields: list[str], resource: str, reference_fields: list[str], table: str = "") -> None:
         self.fields = fields
         self.resource = resource
+        self.table = table
         self.reference_fields = reference_fields
 
 
@@ -191,7 +193,10 @@ def _foreign_key(schema: Schema, given: Mapping[str, Any], where: str | None) ->
     theirs = _names(reference.get("fields") or [])
     if not fields or len(fields) != len(theirs):
         raise ColonyError("a foreign key needs as many fields as its reference has", where=where, code=USAGE)
-    return ForeignKey(fields, str(reference.get("resource") or ""), theirs)
+    resource, named = str(reference.get("resource") or ""), str(reference.get("table") or "")
+    if resource and named:
+        raise ColonyError("a foreign key refers to a resource or to a table", where=where, code=USAGE)
+    return ForeignKey(fields, resource, theirs, named)
 
 
 def _field(given: Any, place: Callable[..., str | None]) -> Field:

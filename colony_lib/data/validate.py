@@ -5,7 +5,7 @@ The status is FAIL when a check failed with severity fail, else WARN when one fa
 quality_score, from 0 to 1, is the product of three shares, rounded down to four digits, so that 1 is without a fault:
 
     completeness   cells that are not null (as the check counts them)
-    uniqueness     rows that do not repeat an earlier one's key
+    uniqueness     rows that do not repeat another's key (of the rows of a key one is no repeat)
     validity       records without an error: of the schema, or of a foreign key or rule whose check failed with severity
                    fail (what its threshold tolerates, or what only warns, is none: such rows are flagged); records
                    that transform rejected, or that could not be read, are errors too
@@ -28,6 +28,7 @@ from colony_lib.data.checks.completeness import value_of
 from colony_lib.data.checks.duplicates import repeated
 from colony_lib.data.checks.registry import FAIL, WARN
 from colony_lib.data.fieldtypes import TYPES
+from colony_lib.data.history import Day
 from colony_lib.data.tableschema import Field, Problem, Schema
 
 PASS, WARNED, FAILED = "PASS", "WARN", "FAIL"
@@ -43,9 +44,11 @@ def expectations(description: Mapping[str, Any], place: Callable[..., str | None
     rules = []
     for number, given in enumerate(description.get("checks") or []):
         parsed = expression.parse(given.get("rule"), where=place("checks", number, "rule"))
-        threshold = float(given.get("threshold") or 0)
-        severe = given.get("severity", FAIL) == FAIL
-        limits = Limits(None, threshold) if severe else Limits(threshold, None)
+        limits = Limits(given.get("warn"), given.get("fail"))
+        if limits.warn is None and limits.fail is None:
+            threshold = float(given.get("threshold") or 0)
+            severe = given.get("severity", FAIL) == FAIL
+            limits = Limits(None, threshold) if severe else Limits(threshold, None)
         rules.append(Rule(str(given["name"]), parsed, limits))
     return Expectations(schema, rules, description.get("thresholds"), bool(description.get("required")))
 
@@ -59,19 +62,26 @@ def validate(
     columns: Mapping[str, str] | None = None,
     unread: int = 0,
     rejected: int = 0,
+    date: str | None = None,
+    history: Sequence[Day] = (),
+    warehouse: Callable[[str, list[str]], list[tuple[Any, ...]]] | None = None,
 ) -> dict[str, Any]:
     """The report's part about the rows: {record_count, status, quality_score, checks, error_count, rows_flagged,
-    errors, flagged}.
+    errors, flagged, statistics}.
 
     `lexical`: texts are read as the schema's types, as in CSV. `columns`: {name: kind, or any} of a file that says
-    what it holds. `unread` and `rejected` records count as errors. `lookup` gives the dataset of a foreign key.
+    what it holds. `unread` and `rejected` records count as errors. `lookup` gives the dataset of a foreign key, and
+    `warehouse` (table, columns) the keys in a table. Without a `date` nothing is said of freshness and anomalies.
     """
     raw = table.from_rows(rows)
     if not len(raw.columns):
         raw = table.frame({name: table.empty("any", raw.index) for name in columns or {}}, len(rows))
     raw = table.frame({str(name): _blank(raw[name], expected.schema, str(name)) for name in raw.columns}, len(rows))
     frame, problems = _cast(raw, expected.schema, lexical, columns or {})
-    subject = Subject(raw, frame, problems, expected, lookup, unread=unread, rejected=rejected)
+    subject = Subject(
+        raw, frame, problems, expected, lookup,
+        unread=unread, rejected=rejected, date=date, history=history, warehouse=warehouse,
+    )  # fmt: skip
     found = [finding for check in CHECKS for finding in check(subject)]
     outside = unread + rejected
     return {
@@ -83,6 +93,7 @@ def validate(
         "rows_flagged": int(np.logical_or.reduce([subject.none(), *subject.flags.values()]).sum()),
         "errors": [_error(subject, problem) for problem in problems],
         "flagged": _flagged(subject),
+        "statistics": subject.statistics,
     }
 
 
@@ -121,17 +132,20 @@ def _cast(
         else:
             problems += constraints.broken(schema, field, frame[field.name])
     made = table.frame(frame, len(raw))
-    return made, problems + _unique_keys(made, schema)
+    for problem in problems:
+        if problem.rule == "unique":
+            repeated = table.repeats(table.codes(made, [problem.column]), raw)
+            problem.rows = repeated & made[problem.column].notna().to_numpy(dtype=bool)
+    return made, problems + _unique_keys(made, schema, raw)
 
 
-def _unique_keys(frame: pd.DataFrame, schema: Schema) -> list[Problem]:
+def _unique_keys(frame: pd.DataFrame, schema: Schema, raw: pd.DataFrame) -> list[Problem]:
     problems = []
     for key in schema.unique_keys:
         if any(name not in frame.columns for name in key) or not len(frame):
             continue
-        _, first = np.unique(table.codes(frame, key), return_index=True)
-        rows = np.logical_and.reduce([frame[name].notna().to_numpy(dtype=bool) for name in key])
-        rows[first] = False
+        rows = table.repeats(table.codes(frame, key), raw)
+        rows &= np.logical_and.reduce([frame[name].notna().to_numpy(dtype=bool) for name in key])
         if rows.any():
             words = f"repeats the unique key ({', '.join(key)})"
             problems.append(Problem(key[0], "unique", rows, lambda value, words=words: words))  # type: ignore[misc]

@@ -14,7 +14,8 @@ import pandas as pd
 from colony_lib.base import clock, files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import check_name, escape
-from colony_lib.data import validate
+from colony_lib.data import history, validate
+from colony_lib.data.checks.anomaly import HISTORY
 from colony_lib.data.pipeline import Pipeline, check_date
 from colony_lib.data.transform_files import Input, columns_of, dataset_of, describe, open_input, read_clean, typed
 from colony_lib.data.transformations.naming import snake_case
@@ -46,6 +47,7 @@ class Gate:
         self.targets: list[Target] = []
         self._expected: dict[str, validate.checks.Expectations] = {}
         self._others: dict[tuple[str, str], pd.DataFrame] = {}
+        self._keys: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
 
     def expected(self, name: str) -> validate.checks.Expectations:
         """What the dataset must meet; for one that the pipeline file does not know, the defaults."""
@@ -104,6 +106,24 @@ class Gate:
             self._others[name, date] = frame
         return self._others[name, date]
 
+    def _loaded(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
+        """The different values of those columns in a table of the warehouse."""
+        from colony_lib.base import locks
+        from colony_lib.data import load, warehouses
+
+        if (table, *columns) not in self._keys:
+            url, where = load.warehouse_url(self.pipeline)
+            if not warehouses.exists(url, self.pipeline.root):
+                raise ColonyError("there is no warehouse yet")
+            found = warehouses.connect(
+                url, root=self.pipeline.root, where=where, read_only=True, timeout=locks.default_timeout
+            )
+            try:
+                self._keys[table, *columns] = found.distinct(table, columns)
+            finally:
+                found.close()
+        return self._keys[table, *columns]
+
     def shown(self, path: str) -> str:
         """The file as reports and events name it."""
         return "-" if path == "-" else self.pipeline.shown(os.path.abspath(path))
@@ -136,6 +156,9 @@ class Gate:
             columns=columns_of(head),
             unread=len(target.given.unread),
             rejected=rejected if isinstance(rejected, int) else 0,
+            date=target.date,
+            history=history.earlier(self.pipeline, target.dataset, target.date, _days(expected)),
+            warehouse=self._loaded,
         )
         return {
             "v": 1,
@@ -150,6 +173,11 @@ class Gate:
             ],
             "seconds": round(time.monotonic() - start, 3),
         }
+
+
+def _days(expected: validate.checks.Expectations) -> int:
+    """How far the history of anomalies goes back."""
+    return int(expected.option("anomaly", "history") or HISTORY)
 
 
 def _final(expected: validate.checks.Expectations) -> validate.checks.Expectations:

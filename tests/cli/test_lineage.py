@@ -120,7 +120,11 @@ def test_each_column_of_the_table_names_the_fields_of_the_sources(whole: Colony)
     raw = "staging/raw/flights_2013-02-08.json"
     assert columns["no"]["from"] == [{"dataset": raw, "field": "No"}]
     assert columns["airline"]["from"] == [{"dataset": "staging/raw/airlines_2013-02-08.json", "field": "name"}]
-    assert columns["late"] == {"column": "late", "from": [{"dataset": raw, "field": "delay"}], "steps": ["number(delay) > 5"]}
+    assert columns["late"] == {
+        "column": "late",
+        "from": [{"dataset": raw, "field": "delay"}],
+        "steps": ["number(delay) > 5"],
+    }
     heading, *rows, _ = whole("lineage", "fact", "--columns").out.split("\n")
     assert heading.split() == ["COLUMN", "CAME", "FROM", "BY"] and len(rows) == 5
 

@@ -100,7 +100,9 @@ def test_the_judge_is_not_blind(place: Colony) -> None:
         lambda e: e["run"].update(runId="7"),
         lambda e: e["outputs"][0]["outputFacets"]["outputStatistics"].update(rowCount="many"),
         lambda e: e["outputs"][0]["outputFacets"]["outputStatistics"].update(rows=3),
-        lambda e: e["outputs"][0]["facets"].update(outputStatistics=e["outputs"][0]["outputFacets"]["outputStatistics"]),
+        lambda e: e["outputs"][0]["facets"].update(
+            outputStatistics=e["outputs"][0]["outputFacets"]["outputStatistics"]
+        ),
         lambda e: e["outputs"][0]["facets"]["dataSource"].pop("_producer"),
     ):
         bad = copy.deepcopy(good)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from colony_lib.base.errors import ColonyError
 from colony_lib.data import table, validate
+from colony_lib.data.history import Day
 
 Rows = list[dict[str, Any]]
 GOOD: Rows = [{"id": i, "date": "2013-01-15", "value": i / 2} for i in range(1, 201)]
@@ -381,6 +383,138 @@ def test_the_result_does_not_depend_on_the_order_of_the_rows() -> None:
         assert [(c["name"], c["passed"], c["value"]) for c in again["checks"]] == [
             (c["name"], c["passed"], c["value"]) for c in first["checks"]
         ]
+
+
+def _random_rows(chance: random.Random) -> Rows:
+    """A table of all kinds of cells, wrong ones among them; keys may be absent from a row."""
+    kinds: list[Any] = [
+        lambda: chance.randrange(50),
+        lambda: chance.uniform(-1e9, 1e9),
+        lambda: chance.uniform(0, 1e-9),
+        lambda: chance.choice(["AA", "UA", "", "é", None]),
+        lambda: f"2013-{chance.randrange(1, 14):02d}-15",
+        lambda: chance.choice([True, False, None]),
+        lambda: chance.choice([1, 1.0, True, "1", [1], {"a": None}, 2**60]),
+        lambda: None,
+    ]
+    makers = {f"c{number}": chance.choice(kinds) for number in range(chance.randrange(1, 7))}
+    rows = [{name: make() for name, make in makers.items() if chance.random() > 0.02} for _ in range(chance.randrange(60))]
+    return rows + chance.sample(rows, len(rows) // 10)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_table_is_judged_the_same_in_any_order(seed: int) -> None:
+    chance = random.Random(seed)
+    rows = _random_rows(chance)
+    types = ["integer", "number", "string", "date", "boolean", "any"]
+    fields = [{"name": f"c{n}", "type": chance.choice(types), "constraints": {"unique": chance.random() < 0.3}} for n in range(4)]
+    description = {
+        "schema": {
+            "fields": fields, "primaryKey": chance.choice([[], ["c0"], ["c0", "c1"]]), "uniqueKeys": [["c1", "c2"]],
+            "foreignKeys": [{"fields": "c0", "reference": {"fields": "c1"}}],
+        },
+        "thresholds": {"freshness": {"column": "c3", "warn": 1}, "completeness:c1": {"warn": 0.9}},
+        **rule("c0 is not null"),
+    }  # fmt: skip
+    history = [Day(f"2013-01-{day:02d}", {"record_count": 30, "nulls:c0": 0.1}) for day in range(1, 32)]
+
+    def judged() -> Any:
+        found = report(rows, description, date="2013-02-01", history=history)
+        checks = [{key: value for key, value in c.items() if key != "message"} for c in found["checks"]]
+        errors = [(e["column"], e["rule"], e["count"]) for e in found["errors"]]
+        whole = ("status", "quality_score", "record_count", "error_count", "rows_flagged", "statistics")
+        return checks, sorted(errors), {key: found[key] for key in whole}
+
+    first = judged()
+    for _ in range(3):
+        chance.shuffle(rows)
+        assert judged() == first
+
+
+def test_a_rule_may_warn_from_one_share_on_and_fail_from_another() -> None:
+    rows: Rows = [{"v": i} for i in range(100)]
+    for least, status in ((0, "PASS"), (4, "PASS"), (5, "WARN"), (19, "WARN"), (20, "FAIL")):
+        assert report(rows, {"checks": [{"name": "r", "rule": f"v >= {least}", "warn": 0.05, "fail": 0.2}]})["status"] == status
+
+
+def test_a_column_may_have_a_completeness_of_its_own() -> None:
+    rows: Rows = [{"a": 1, "b": None if i < 10 else i} for i in range(100)]
+    found = report(rows, {"thresholds": {"completeness:b": {"warn": 0.95, "fail": 0.5}}})
+    assert check(found, "completeness") == (True, "fail", 0.95)
+    assert check(found, "completeness:b") == (False, "warn", 0.9)
+    assert check(report(rows, {"thresholds": {"completeness:c": {"fail": 0.5}}}), "completeness:c")[0] is False
+    assert check(report([], {"thresholds": {"completeness:b": {"fail": 0.5}}}), "completeness:b")[0] is True
+
+
+def test_too_many_records_warn_or_fail_when_told() -> None:
+    thresholds = {"record_count": {"warn_above": 199, "fail_above": 200}}
+    assert report(GOOD, {"thresholds": thresholds})["status"] == "WARN"
+    assert message(report(GOOD, {"thresholds": thresholds}), "record_count") == "200 records, more than 199"
+    assert report(GOOD * 2, {"thresholds": {**thresholds, "duplicates": {"fail": 1}}})["status"] == "FAIL"
+    assert report(GOOD[:199], {"thresholds": thresholds})["status"] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("kind", "newest", "passed", "severity", "hours"),
+    [
+        ("datetime", "2013-01-15T23:00:00Z", True, "fail", 1.0),
+        ("datetime", "2013-01-15T12:00:00-05:00", True, "fail", 7.0),
+        ("datetime", "2013-01-15T11:30:00Z", False, "warn", 12.5),
+        ("datetime", "2013-01-14T00:00:00Z", False, "fail", 48.0),
+        ("datetime", "2013-01-16T03:00:00Z", True, "fail", -3.0),
+        ("date", "2013-01-15", True, "fail", 0.0),
+        ("date", "2013-01-13", False, "fail", 48.0),
+    ],
+)
+def test_the_newest_row_must_be_young_enough_at_the_end_of_the_date(
+    kind: str, newest: str, passed: bool, severity: str, hours: float
+) -> None:
+    description = {
+        "schema": {"fields": [{"name": "at", "type": kind}]},
+        "thresholds": {"freshness": {"column": "at", "warn": 12, "fail": 24}},
+    }
+    rows: Rows = [{"at": "2013-01-01" if kind == "date" else "2013-01-01T00:00:00Z"}, {"at": newest}, {"at": None}]
+    found = report(rows, description, date="2013-01-15")
+    assert check(found, "freshness") == (passed, severity, hours)
+    assert "newest at is" in message(found, "freshness")
+
+
+@pytest.mark.parametrize("rows", [[{"at": None}], [{"other": 1}], [{"at": "yesterday"}]])
+def test_freshness_that_nothing_tells_of_is_no_freshness(rows: Rows) -> None:
+    description = {
+        "schema": {"fields": [{"name": "at", "type": "datetime"}]},
+        "thresholds": {"freshness": {"column": "at", "warn": 12}},
+    }
+    assert check(report(rows, description, date="2013-01-15"), "freshness") == (False, "warn", None)
+    assert [c["name"] for c in report([], description, date="2013-01-15")["checks"] if c["name"] == "freshness"] == []
+
+
+def test_a_foreign_key_may_point_into_a_table_of_the_warehouse() -> None:
+    key = [{"fields": ["c", "d"], "reference": {"table": "dim", "fields": ["code", "day"]}}]
+    fields = [{"name": "c", "type": "string"}, {"name": "d", "type": "date"}]
+    description = {"schema": {"fields": fields, "foreignKeys": key}}
+    rows: Rows = [{"c": "A", "d": "2013-01-15"}, {"c": "B", "d": "2013-01-15"}, {"c": None, "d": "2013-01-15"}]
+    asked = []
+
+    def warehouse(name: str, columns: list[str]) -> list[tuple[Any, ...]]:
+        asked.append((name, columns))
+        return [("A", datetime.date(2013, 1, 15)), ("B", datetime.date(2013, 1, 16)), (None, None)]
+
+    found = report(rows, description, warehouse=warehouse)
+    assert asked == [("dim", ["code", "day"])]
+    assert check(found, "referential_integrity:c+d") == (False, "fail", 0.333333)
+    assert "not in the table dim: \"B\", \"2013-01-15\"" in message(found, "referential_integrity:c+d")
+    assert "there is no warehouse here" in message(report(rows, description), "referential_integrity:c+d")
+    odd = report(rows, description, warehouse=lambda *_: [("A", True)])
+    assert "cannot be compared" in message(odd, "referential_integrity:c+d")
+
+
+def test_a_column_of_nothing_but_nulls_is_told_by_name() -> None:
+    rows: Rows = [{"a": i, "b": None} for i in range(100)]
+    found = report(rows, {"schema": {"fields": [{"name": "a"}, {"name": "b", "type": "number"}]}})
+    assert (found["status"], found["quality_score"]) == ("FAIL", 0.5)
+    assert message(found, "completeness") == "50 % of the cells are filled; least of all b 0 %"
+    assert found["statistics"] == {"record_count": 100, "nulls:a": 0.0, "mean:a": 49.5, "nulls:b": 1.0}
 
 
 def test_thirty_thousand_rows_take_well_under_two_seconds() -> None:

@@ -38,12 +38,31 @@ def value_of(subject: Subject) -> float:
 
 
 def completeness(subject: Subject) -> list[dict[str, Any]]:
-    """Without records there is nothing to judge (see record_count)."""
+    """Without records there is nothing to judge (see record_count). Each column that has a threshold of its own,
+    `completeness:NAME`, is a check of its own too."""
+    names = [name for name in subject.expectations.thresholds if name.startswith("completeness:")]
+    return [_together(subject), *(_one(subject, name) for name in names)]
+
+
+def _one(subject: Subject, name: str) -> dict[str, Any]:
+    limits = subject.expectations.limits(name, instead=True)
+    column = name.partition(":")[2]
+    severity, limit = ("fail", limits.fail) if limits.fail is not None else ("warn", limits.warn)
+    if not len(subject):
+        return finding(name, (True, severity, limit), None, "there are no records")
+    if column not in subject.raw.columns:
+        message = f"cannot be checked: there is no column '{escape(column)}'"
+        return finding(name, (False, severity, limit), None, message)
+    value = round(float(subject.raw[column].notna().mean()), 6)
+    return finding(name, limits.at_least(value), value, f"{percent(value)} of its cells are filled")
+
+
+def _together(subject: Subject) -> dict[str, Any]:
     limits = subject.expectations.limits("completeness", fail=0.95)
     if not len(subject):
         limit = limits.warn if limits.warn is not None else limits.fail
-        return [finding("completeness", (True, "fail", limit), None, "there are no records")]
+        return finding("completeness", (True, "fail", limit), None, "there are no records")
     value = value_of(subject)
     gaps = [f"{escape(name)} {percent(full)}" for name, full in shares(subject).items() if full < 1]
     message = f"{percent(value)} of the cells are filled" + (f"; least of all {', '.join(gaps[:3])}" if gaps else "")
-    return [finding("completeness", limits.at_least(value), value, message)]
+    return finding("completeness", limits.at_least(value), value, message)

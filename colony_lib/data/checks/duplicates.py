@@ -12,7 +12,7 @@ from colony_lib.data.checks.registry import Subject, finding, percent, share
 
 
 def repeated(subject: Subject) -> tuple[np.ndarray, list[str]]:
-    """(rows that repeat an earlier one, the key): by the threshold's `key`, else the primary key, else the whole row.
+    """(rows that repeat another one, the key): by the threshold's `key`, else the primary key, else the whole row.
     A key with a null in it is no key; whole rows are compared with their nulls."""
     if "repeated" not in subject.work:
         subject.work["repeated"] = _repeated(subject)
@@ -25,10 +25,7 @@ def _repeated(subject: Subject) -> tuple[np.ndarray, list[str]]:
     key = [key] if isinstance(key, str) else list(key)
     if any(name not in subject.frame.columns for name in key):
         return subject.none(), key
-    codes = table.codes(subject.frame, key or list(subject.frame.columns))
-    _, first = np.unique(codes, return_index=True)
-    rows = ~subject.none()
-    rows[first] = False
+    rows = table.repeats(table.codes(subject.frame, key or list(subject.frame.columns)), subject.raw)
     if key:
         null = np.logical_or.reduce([subject.frame[name].isna().to_numpy(dtype=bool) for name in key])
         rows &= ~null
@@ -49,7 +46,7 @@ def duplicates(subject: Subject) -> list[dict[str, Any]]:
     if not judged[0]:
         subject.flag("duplicates", rows, invalid=False)
     message = (
-        f"{plural(count, 'row')} ({percent(value)}) repeat an earlier one, {by}"
+        f"{plural(count, 'row')} ({percent(value)}) repeat another, {by}"
         if count
         else f"no row repeats another, {by}"
     )

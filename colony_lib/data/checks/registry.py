@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from colony_lib.data import columnstats
 from colony_lib.data.expression import Expression
+from colony_lib.data.history import Day
 from colony_lib.data.tableschema import Problem, Schema
 
 WARN, FAIL = "warn", "fail"
@@ -30,6 +32,10 @@ class Limits:
     def at_least(self, value: float) -> tuple[bool, str, float | None]:
         """(passed, severity, limit) of a value that must reach the limits."""
         return self._judge(lambda limit: value < limit)
+
+    def at_most(self, value: float) -> tuple[bool, str, float | None]:
+        """(passed, severity, limit) of a value that may be as great as the limits."""
+        return self._judge(lambda limit: value > limit)
 
     def _judge(self, broken: Callable[[float], bool]) -> tuple[bool, str, float | None]:
         """What was broken, the graver first; when nothing was, the limit that was hardest to keep."""
@@ -80,9 +86,15 @@ class Expectations:
 
 class Subject:
     """The table under test. `raw` as it came (missing values null), `frame` with the columns cast to the schema's
-    types (what could not be is null), `problems` of its cells, `unread` and `rejected` records that are not in it."""
+    types (what could not be is null), `problems` of its cells, `unread` and `rejected` records that are not in it.
 
-    __slots__ = ("errors", "expectations", "flags", "frame", "lookup", "problems", "raw", "rejected", "unread", "work")
+    `lookup(dataset)` and `warehouse(table, columns)` give what foreign keys refer to; `statistics` of this table are
+    compared with those of `history`, the earlier days of `date`."""
+
+    __slots__ = (
+        "date", "errors", "expectations", "flags", "frame", "history", "lookup", "problems", "raw", "rejected",
+        "statistics", "unread", "warehouse", "work",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -94,6 +106,9 @@ class Subject:
         *,
         unread: int = 0,
         rejected: int = 0,
+        date: str | None = None,
+        history: Sequence[Day] = (),
+        warehouse: Callable[[str, list[str]], list[tuple[Any, ...]]] | None = None,
     ) -> None:
         self.raw = raw
         self.frame = frame
@@ -102,6 +117,10 @@ class Subject:
         self.lookup = lookup
         self.unread = unread
         self.rejected = rejected
+        self.date = date
+        self.history = list(history)
+        self.warehouse = warehouse
+        self.statistics = columnstats.of(frame)
         self.errors = self.none()  # rows with an error that makes them invalid
         self.flags: dict[str, np.ndarray] = {}  # rows that a check points at, by the check's name
         self.work: dict[str, Any] = {}  # what one check found out and another needs too

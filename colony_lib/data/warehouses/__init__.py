@@ -90,7 +90,7 @@ class Warehouse(Protocol):
     def day(self, date: str) -> str:
         """A date in SQL."""
 
-    distinct: str  # the operator that tells whether two values differ, NULL being one
+    unequal: str  # the operator that tells whether two values differ, NULL being one
 
     def values(self, table: str, staged: Staged) -> dict[str, str]:
         """{column: SQL} of the values of the staged rows `s`, as the table takes them."""
@@ -126,6 +126,10 @@ class Warehouse(Protocol):
     def stage_backup(self, table: str, path: str, where: str) -> Staged:
         """Read a backup of the table into a temporary table, its columns of the table's types. Refuses (FAILED) one
         that cannot be read, or has other columns than the table."""
+
+    def distinct(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
+        """The different values of those columns together, in no order; FAILED for a table or column that is not
+        there."""
 
     def greatest(self, staged: Staged, column: str) -> str | int | float | None:
         """The greatest value of a column; times as ISO 8601, with Z when they had an offset."""

@@ -13,7 +13,7 @@ from colony_lib.data.warehouses.sqltext import literal, quote
 class Common:
     """The part of an open warehouse that is the same for every engine. See warehouses.Warehouse for the methods."""
 
-    distinct = "IS DISTINCT FROM"
+    unequal = "IS DISTINCT FROM"
     type_names: ClassVar[dict[str, str]] = {}  # of DuckDB's types that are called otherwise here
 
     def __init__(self) -> None:
@@ -66,6 +66,17 @@ class Common:
                 f"'{escape(table)}' is a view in the warehouse", fix="give the table another name", code=FAILED
             )
         return dict(found[1])
+
+    def distinct(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
+        there = self.columns(table)
+        if there is None:
+            raise ColonyError(f"there is no table '{escape(table)}' in the warehouse")
+        missing = [name for name in columns if name not in there]
+        if missing:
+            raise ColonyError(f"there is no column '{escape(missing[0])}' in the table {escape(table)}")
+        return [
+            tuple(row) for row in self.rows(f"SELECT DISTINCT {', '.join(map(quote, columns))} FROM {quote(table)}")
+        ]
 
     def _catalog(self) -> dict[str, tuple[bool, dict[str, str]]]:
         """{name in lower case: (whether it is a table, {column: type})}, asked for once until something changes it."""

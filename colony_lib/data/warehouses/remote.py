@@ -126,7 +126,7 @@ class Remote(Common):
         values = self.values(table, staged)
         rest = [column for column in staged.columns if column not in key]
         if rest:
-            differs = " OR ".join(f"t.{quote(column)} {self.distinct} {values[column]}" for column in rest)
+            differs = " OR ".join(f"t.{quote(column)} {self.unequal} {values[column]}" for column in rest)
             changes = ", ".join(f"{quote(column)} = {values[column]}" for column in rest)
             changed += self.run(
                 f"UPDATE {quote(table)} AS t SET {changes} FROM {quote(staged.table)} AS s "

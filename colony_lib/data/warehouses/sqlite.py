@@ -52,7 +52,7 @@ class SQLite(Remote):
     """One open SQLite file. See warehouses.Warehouse for the methods."""
 
     type_names: ClassVar[dict[str, str]] = {"VARCHAR": "TEXT", "JSON": "JSON_TEXT"}
-    distinct = "IS NOT"
+    unequal = "IS NOT"
 
     def __init__(self, connection: sqlite3.Connection, path: str, shown: str, where: str | None, new: bool) -> None:
         super().__init__()
