@@ -17,6 +17,7 @@ from colony_lib.base.errors import USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
 from colony_lib.data import fieldtypes, table
 from colony_lib.data.fieldtypes import TYPES
+from colony_lib.store import schema as schemas
 
 if TYPE_CHECKING:
     from colony_lib.data.tableschema import Field, Problem, Schema
@@ -42,6 +43,8 @@ def read(field: Field, given: Mapping[str, Any], place: Place) -> dict[str, Any]
                 raise ColonyError(f"'{name}' is a whole number from 0 on, not {escape(value)}", where=where, code=USAGE)
         elif name == "pattern":
             value = _pattern(value, where)
+        elif name == "jsonSchema":
+            schemas.check_schema(value, where=where)  # one that needs nothing from elsewhere
         elif name == "enum":
             if not isinstance(value, list) or not value:
                 raise ColonyError("'enum' is a list of values", where=where, code=USAGE)
@@ -58,6 +61,25 @@ def _pattern(value: Any, where: str | None) -> re.Pattern[str]:
         return re.compile(value)
     except (re.error, TypeError) as error:
         raise ColonyError(f"'{escape(value)}' is not a regular expression: {error}", where=where, code=USAGE) from None
+
+
+def categorise(field: Field, given: Any, place: Place) -> None:
+    """The field's categories, as values or {value, label}, are the values it may have; `enum` must be among them."""
+    where = place("categories")
+    if field.type not in ("string", "integer"):
+        raise ColonyError(f"a {field.type} field has no categories", where=where, code=USAGE)
+    values = [item.get("value") if isinstance(item, Mapping) else item for item in given]
+    allowed = [_cast(item, field, where) for item in values]
+    if len(set(allowed)) < len(allowed):
+        raise ColonyError("two categories are the same", where=where, code=USAGE)
+    strange = [item for item in field.constraints.get("enum", ()) if item not in allowed]
+    if strange:
+        raise ColonyError(
+            f"{_shown(strange[0])} of 'enum' is not among the categories",
+            where=place("constraints", "enum"),
+            code=USAGE,
+        )
+    field.constraints.setdefault("enum", allowed)
 
 
 def _cast(value: Any, field: Field, where: str | None) -> Any:
@@ -171,6 +193,16 @@ def _matching(column: pd.Series, field: Field, pattern: re.Pattern[str]) -> tupl
     return np.append(bad, False)[codes], f"does not match {pattern.pattern}"  # code -1, null, is the last
 
 
+def _conforming(column: pd.Series, field: Field, wanted: Any) -> tuple[np.ndarray, str]:
+    codes, distinct = pd.factorize(table.hashable(column), use_na_sentinel=True)
+    bad = np.zeros(len(distinct) + 1, dtype=bool)  # code -1, null, is the last
+    found, firsts = np.unique(codes, return_index=True)
+    for code, place in zip(found.tolist(), firsts.tolist()):
+        if code >= 0:
+            bad[code] = bool(schemas.mismatches(column.iloc[place], wanted))
+    return bad[codes], "does not conform to its jsonSchema"
+
+
 def _listed(column: pd.Series, field: Field, allowed: list[Any]) -> tuple[np.ndarray, str]:
     if field.kind in ("any", "string"):
         known = (
@@ -196,5 +228,6 @@ CHECKS: dict[str, Callable[[pd.Series, Any, Any], tuple[np.ndarray, str]]] = {
     "minLength": _shortest,
     "maxLength": _longest,
     "pattern": _matching,
+    "jsonSchema": _conforming,
     "enum": _listed,
 }

@@ -2,6 +2,10 @@
 
 To add a type: write its reader, a function of (text, field) that raises ValueError with what is wrong, and give it a
 line in TYPES. Source: https://specs.frictionlessdata.io/table-schema/ and its second version at datapackage.org.
+
+Where a warehouse needs more than the standard asks: NaN and INF are refused (neither JSON nor most SQL has them),
+integers must fit in 64 bits, two fields of one name are refused, and without `fieldsMatch` other columns than those
+of the schema may be there, in any order.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from colony_lib.data import times
 if TYPE_CHECKING:
     from colony_lib.data.tableschema import Field
 
+ITEMS = ("string", "integer", "boolean", "number", "datetime", "date", "time")  # of a list
 TRUE = ("true", "True", "TRUE", "1")
 FALSE = ("false", "False", "FALSE", "0")
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -64,6 +69,8 @@ def decimal(text: str, otherwise: float | None = None) -> float:
     held without changing its whole digits."""
     try:
         if not _DECIMAL.fullmatch(text):
+            if text.lower().lstrip("+-") in ("nan", "inf"):
+                raise ValueError("is not a finite number, which JSON and SQL want; name it in missingValues")
             raise ValueError("is not a number")
         value = float(text)
         if value in (float("inf"), float("-inf")):
@@ -189,8 +196,22 @@ def _array(text: str, field: Field) -> Any:
     return _json(text, list, "a JSON array")
 
 
-def _list(text: str, field: Field) -> list[str]:
-    return text.split(field.options.get("delimiter", ",")) if text else []
+def _list(text: str, field: Field) -> list[Any]:
+    return items(text.split(field.options.get("delimiter", ",")) if text else [], field)
+
+
+def items(values: list[Any], field: Field) -> list[Any]:
+    """The values as the list's itemType (default string), as JSON has them; ValueError names the first that is none."""
+    kind = field.options.get("itemType", "string")
+    if kind == "string":
+        return values
+    from colony_lib.data import table, tableschema
+
+    column, problem = tableschema.cast(table.infer(values), tableschema.Field("item", kind))
+    if problem is not None:
+        place = int(problem.rows.argmax())
+        raise ValueError(f"has an item that is no {kind}: {problem.reason(place, values[place])}")
+    return table.values(column)
 
 
 def _geojson(text: str, field: Field) -> Any:
@@ -256,8 +277,8 @@ TYPES: dict[str, FieldType] = {
     "year": FieldType("integer", "a year", (int,), _year, _ORDER),
     "yearmonth": FieldType("string", "a year and month", (), _yearmonth, _ORDER),
     "duration": FieldType("string", "a duration", (), _duration, _ORDER),
-    "object": FieldType("any", "an object", (dict,), _object, _LENGTH),
-    "array": FieldType("any", "an array", (list,), _array, _LENGTH),
+    "object": FieldType("any", "an object", (dict,), _object, f"{_LENGTH} jsonSchema"),
+    "array": FieldType("any", "an array", (list,), _array, f"{_LENGTH} jsonSchema"),
     "list": FieldType("any", "a list", (list,), _list, _LENGTH),
     "geopoint": FieldType("string", "a point", (), _geopoint, "", ("default", "array", "object")),
     "geojson": FieldType("any", "GeoJSON", (dict,), _geojson, "", ("default", "topojson")),

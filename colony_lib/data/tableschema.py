@@ -208,7 +208,9 @@ def _field(given: Any, place: Callable[..., str | None]) -> Field:
     type_name = given.get("type", "any")
     if type_name not in TYPES:
         raise unknown("field type", escape(type_name), TYPES, where=place("type"), code=USAGE)
-    field = Field(name, type_name, given.get("format", "default"), place())
+    form = given.get("format", "default")
+    form = form.removeprefix("fmt:") if isinstance(form, str) else form  # as version 0 wrote patterns
+    field = Field(name, type_name, form, place())
     if type_name in ("date", "datetime", "time"):
         times.check_format(type_name, field.format, place("format"))
     elif field.format not in TYPES[type_name].formats:
@@ -218,7 +220,12 @@ def _field(given: Any, place: Callable[..., str | None]) -> Field:
     field.options = {key: given[key] for key in _OPTIONS if key in given}
     if "missingValues" in given:
         field.missing = _missing(given["missingValues"])
+    item = field.options.get("itemType")
+    if item is not None and item not in fieldtypes.ITEMS:
+        raise unknown("itemType", escape(item), fieldtypes.ITEMS, where=place("itemType"), code=USAGE)
     field.constraints = constraints.read(field, given.get("constraints") or {}, place)
+    if given.get("categories") is not None:
+        constraints.categorise(field, given["categories"], place)
     return field
 
 
@@ -325,6 +332,8 @@ def _native(value: Any, field: Field, lexical: bool) -> tuple[bool, Any]:
     """(True, value) when a JSON value is of the type; (False, None) when it may be read as a text instead."""
     native = TYPES[field.type].native
     if type(value) in native:
+        if field.type == "list":
+            return True, fieldtypes.items(value, field)
         if field.type == "number":
             return True, fieldtypes.decimal(str(value)) if type(value) is int else value
         return True, fieldtypes.whole(value) if type(value) is int else value

@@ -76,7 +76,9 @@ def test_bad_days_in_the_history_do_not_move_what_is_normal() -> None:
         ("distinct:x", 16, 900, True), ("mean:x", -5.0, 5.0, True),
     ],
 )  # fmt: skip
-def test_where_nothing_ever_changed_chance_is_still_allowed_for(name: str, always: float, value: float, odd: bool) -> None:
+def test_where_nothing_ever_changed_chance_is_still_allowed_for(
+    name: str, always: float, value: float, odd: bool
+) -> None:
     found = anomaly.distance(name, value, 1000, 0, [(n % 7, always) for n in range(56)])
     assert found is not None and (found.widths >= anomaly.WARN_FROM) is odd
 
@@ -108,8 +110,14 @@ EARLIER = [Day(date(n), columnstats.of(table.from_rows(rows(900 + n % 7)))) for 
 
 def test_a_report_names_the_statistics_that_are_unlike_the_others_gravest_first() -> None:
     found, check = report(rows(900, delay=1000.0), date(42), EARLIER)
-    assert found["status"] == "WARN" and (check["passed"], check["severity"], check["threshold"]) == (False, "warn", 6.0)
-    assert check["message"].startswith("mean:delay 1002 is ") and "above 12, the median of 6 Mondays" in check["message"]
+    assert found["status"] == "WARN" and (check["passed"], check["severity"], check["threshold"]) == (
+        False,
+        "warn",
+        6.0,
+    )
+    assert (
+        check["message"].startswith("mean:delay 1002 is ") and "above 12, the median of 6 Mondays" in check["message"]
+    )
     found, check = report(rows(300), date(42), EARLIER)
     assert "record_count 300 is" in check["message"] and "below 900" in check["message"]
     found, check = report(rows(900), date(42), EARLIER)
@@ -138,7 +146,9 @@ def test_the_history_is_the_earlier_days_that_could_be_loaded(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline.yml").write_text("version: 1\n")
     for number in range(10):
-        validated(tmp_path, number, "FAIL" if number in (4, 5) else "PASS", broken="anomaly" if number == 5 else "schema")
+        validated(
+            tmp_path, number, "FAIL" if number in (4, 5) else "PASS", broken="anomaly" if number == 5 else "schema"
+        )
     (tmp_path / "reports" / f"validation_flights_{date(6)}.json").write_text("torn")
     (tmp_path / "reports" / f"validation_flights_{date(7)}.json").write_text('{"checks": []}')
     (tmp_path / "reports" / f"validation_flights_x_{date(3)}.json").write_text("{}")

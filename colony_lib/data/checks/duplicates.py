@@ -46,8 +46,6 @@ def duplicates(subject: Subject) -> list[dict[str, Any]]:
     if not judged[0]:
         subject.flag("duplicates", rows, invalid=False)
     message = (
-        f"{plural(count, 'row')} ({percent(value)}) repeat another, {by}"
-        if count
-        else f"no row repeats another, {by}"
+        f"{plural(count, 'row')} ({percent(value)}) repeat another, {by}" if count else f"no row repeats another, {by}"
     )
     return [finding("duplicates", judged, value, message)]
