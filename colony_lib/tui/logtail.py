@@ -52,7 +52,6 @@ class Tail:
         self.at_end = True  # the newest lines are held
         self.missed = 0  # lines that came while others were being looked at
         self.skipped = 0  # bytes that were passed over so as not to lag
-        self.unreadable = 0
         self.trouble: str | None = None  # why the files could not be read; for those who start threads, as `busy` is
         self.busy = False  # a thread is at work; for those who start threads
         self._agents = agents
@@ -116,9 +115,8 @@ class Tail:
             return count
         found = self._follower.new(self._wanted)
         found = [record for record in found if self._is_asked(record["agent"])]
-        self.unreadable += sum(len(source.bad) for source in self._follower.sources.values())
         for source in self._follower.sources.values():
-            source.bad = []
+            source.bad = []  # `colony logs` tells of unreadable lines; here they must not pile up
         if not keep:
             self.missed += len(found)
         elif found:
