@@ -105,7 +105,7 @@ def test_what_the_specification_writes_is_read(descriptor: dict[str, Any], text:
     ],
 )  # fmt: skip
 def test_what_it_does_not_allow_is_not(descriptor: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError, match="is not|is no|has an item"):
+    with pytest.raises(ValueError, match=r"is not|is no|has an item"):
         read(text, **descriptor)
 
 
