@@ -10,7 +10,7 @@ from tests.agents.crashes import Trial, make
 from tests.faults.harness import LONG_LIMIT, STRIDE, Fault, Place, Point
 
 ROLES = ("run-step ",)  # the agent's own process; the engine's points are those of every run (tests/faults)
-SAMPLE = 3  # points of each kind, unless COLONY_TEST_LONG asks for more
+SAMPLE = 2  # points of each kind, unless COLONY_TEST_LONG asks for more
 
 
 def points_of(folder: Path) -> list[Point]:
