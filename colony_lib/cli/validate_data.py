@@ -26,14 +26,19 @@ EXAMPLES = (
 )
 DETAILS = """\
 Each dataset gets reports/validation_DATASET_DATE.json with its checks: record_count, schema, completeness,
-duplicates, error_rate, referential_integrity of each foreign key, and the dataset's own rules.
+duplicates, error_rate, referential_integrity of each foreign key (into another dataset, or a table of the
+warehouse), freshness where a threshold names its column, anomaly, and the dataset's own rules.
 Without thresholds in pipeline.yml: completeness at least 0.95, duplicates below 0.01, errors below 0.001, or it is
 FAIL; any duplicate or error at all, and no records, is WARN (no records of a dataset that is required: FAIL).
+
+anomaly compares the number of rows and each column's nulls, mean and distinct texts with the same weekday's in the
+56 days before, as their reports tell them: it warns from 6 deviations on (median and median absolute deviation),
+and says nothing before it knows 4 such weekdays and 12 days in all.
 
 quality_score is completeness x uniqueness x validity: the shares of cells that are not null, of rows that do not
 repeat another, and of records without an error (of the schema, in transform, or of a foreign key or rule that
 failed with severity fail), rounded down to four digits; of several datasets the worst counts. Without records it
-is 0, unless record_count passes.
+is 0, unless record_count passes. No result depends on the order of the rows.
 
 Exit status: 0 for PASS and WARN (rows with a problem are flagged in the report), 1 for FAIL. On FAIL the
 orchestrator is sent a message, and colony load refuses the data."""

@@ -167,6 +167,8 @@ def codes(made: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     """A whole number a row, equal where the values of those columns are equal; nulls are equal to each other."""
     combined = np.zeros(len(made), dtype="int64")
     for name in columns:
+        if len(combined) and combined.max() == len(combined) - 1:
+            break  # no two rows are equal any more, whatever the other columns hold
         found, distinct = pd.factorize(hashable(made[name]), use_na_sentinel=True)
         combined = combined * (len(distinct) + 1) + found + 1
         combined, _ = pd.factorize(combined)  # keeps the numbers small, however many columns there are

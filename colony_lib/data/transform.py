@@ -139,12 +139,25 @@ def run(
         if plan.aggregation is not None:
             frame = plan.aggregation.apply(base)
             aggregated = [{"type": "aggregate", "from": plan.from_, "rows_affected": rows_in, "groups": len(frame)}]
-        records = table.to_rows(frame)
+        records = _Rows(frame)
     work = Work(frame, plan.schema, lookup)
     outcome = Outcome(frame, rows_in, columns_in)
     outcome.transformations = aggregated + apply_steps(work, plan.steps)
     finish(outcome, work, records)
     return outcome
+
+
+class _Rows(Sequence[dict[str, Any]]):
+    """The rows of a frame, each made when it is asked for: of most none is rejected."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def __getitem__(self, place: Any) -> Any:
+        return table.to_rows(self._frame.iloc[[place]])[0]
 
 
 def apply_steps(work: Work, steps: Sequence[Planned]) -> list[dict[str, Any]]:

@@ -30,8 +30,7 @@ def clean_nulls(step: Step) -> Apply:
                 continue
             field = step.schema.fields.get(name)
             missing = step.schema.missing if field is None or field.missing is None else field.missing
-            cleaned = tableschema.blank(_trimmed(column) if trim else column, missing)
-            changed = _changed_texts(column, cleaned)
+            cleaned, changed = _cleaned(column, trim, missing)
             if changed.any():
                 rows |= changed
                 new[name] = cleaned
@@ -41,22 +40,23 @@ def clean_nulls(step: Step) -> Apply:
     return apply
 
 
-def _trimmed(column: pd.Series) -> pd.Series:
-    codes, distinct = pd.factorize(column) if table.kind(column) == "string" else (None, [])
-    if codes is None:
-        stripped = [v.strip() if type(v) is str else v for v in column]
-    elif all(text == text.strip() for text in distinct):
-        return column
-    else:
-        stripped = list(table.objects([*(text.strip() for text in distinct), None])[codes])
-    return pd.Series(table.objects(stripped), index=column.index, dtype=object)
-
-
-def _changed_texts(before: pd.Series, after: pd.Series) -> np.ndarray:
-    if before is after:
-        return np.zeros(len(before), dtype=bool)
-    pairs = zip(before, after, strict=True)
-    return np.fromiter((old != new for old, new in pairs), dtype=bool, count=len(before))
+def _cleaned(column: pd.Series, trim: bool, missing: list[str]) -> tuple[pd.Series, np.ndarray]:
+    """The column trimmed and with its missing values null, and the rows that changed by that."""
+    if table.kind(column) != "string":
+        trimmed = [v.strip() if type(v) is str else v for v in column] if trim else list(column)
+        cleaned = tableschema.blank(pd.Series(table.objects(trimmed), index=column.index, dtype=object), missing)
+        pairs = zip(column, cleaned, strict=True)
+        return cleaned, np.fromiter((old != new for old, new in pairs), dtype=bool, count=len(column))
+    codes, distinct = pd.factorize(column)  # each text is looked at once
+    absent = set(missing)
+    made: list[str | None] = []
+    for text in distinct:
+        stripped = text.strip() if trim else text
+        made.append(None if stripped in absent else stripped)
+    changed = np.array([old != new for old, new in zip(distinct, made, strict=True)] + [False])  # code -1: a null
+    if not changed.any():
+        return column, np.zeros(len(column), dtype=bool)
+    return pd.Series(table.objects([*made, None])[codes], index=column.index, dtype=object), changed[codes]
 
 
 def _convert(
@@ -86,6 +86,9 @@ def _convert(
 def _restated(before: pd.Series, after: pd.Series) -> np.ndarray:
     """The rows whose value is written differently in JSON now."""
     there = before.notna().to_numpy(dtype=bool) & after.notna().to_numpy(dtype=bool)
+    if {table.kind(before), table.kind(after)} == {"integer", "number"}:  # 517.0 and 517 are one number in JSON
+        old, new = (column.to_numpy(dtype="float64", na_value=0) for column in (before, after))
+        return np.asarray((old != new) & there, dtype=bool)
     old, new = table.objects(table.values(before)), table.objects(table.values(after))
     return np.asarray((old != new) & there, dtype=bool)
 
