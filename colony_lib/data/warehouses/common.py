@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from colony_lib.base.errors import FAILED, ColonyError
@@ -10,7 +11,7 @@ from colony_lib.data.warehouses import Staged, receipts
 from colony_lib.data.warehouses.sqltext import literal, quote
 
 
-class Common:
+class Common(ABC):
     """The part of an open warehouse that is the same for every engine. See warehouses.Warehouse for the methods."""
 
     unequal = "IS DISTINCT FROM"
@@ -21,16 +22,17 @@ class Common:
 
     # --- what an engine must offer
 
+    @abstractmethod
     def run(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> Any:
         """Do a statement (`?` stands for a value)."""
-        raise AssertionError("of an engine")
 
+    @abstractmethod
     def rows(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> list[Any]:
-        raise AssertionError("of an engine")
+        """What a query gives."""
 
+    @abstractmethod
     def _read_catalog(self) -> list[Any]:
         """(table or view, whether it is a table, column, type) of all columns, in their order."""
-        raise AssertionError("of an engine")
 
     # --- SQL
 
@@ -54,6 +56,7 @@ class Common:
 
     def index(self, table: str, staged: Staged, key: list[str]) -> None:
         """Nothing: engines that join by hashing need no index for it."""
+        return
 
     # --- tables
 

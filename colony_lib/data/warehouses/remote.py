@@ -8,6 +8,7 @@ does its own way.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from colony_lib.base import files
@@ -46,21 +47,21 @@ class Remote(Common):
 
     # --- what an engine must offer
 
+    @abstractmethod
     def run(self, sql: str, values: list[Any] | None = None, *, doing: str = "the warehouse refused") -> int:
         """Do a statement (`?` stands for a value); the number of rows that it changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hand_over(self, staged: Staged) -> None:
         """Make the temporary table of the same name, and fill it from DuckDB's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _retype(self, table: str, column: str, kind: str) -> None:
         """Give a column that has no value the type."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _widen(self, table: str, column: str) -> None:
         """Make a column of whole numbers one of numbers."""
-        raise NotImplementedError
 
     def change(self, sql: str) -> int:
         return self.run(sql)
