@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from colony_lib.base.errors import OK
+import os
+import sys
+
+from colony_lib.base.errors import FAILED, OK, USAGE, ColonyError
 from colony_lib.cli import args, show
 
 TYPE_CHECKING = False
@@ -17,6 +20,12 @@ same as a page for a browser in reports/daily_DATE.html, and metrics/daily_DATE.
 missing. Alerts of pipeline.yml that hold are broadcast, once for each run. Figures are recorded as the metrics
 pipeline_records_processed, pipeline_duration_seconds, pipeline_error_count and data_quality_score.
 
+--mail writes no file: it prints the text of a mail about one run of any workflow, the newest unless --run or --date
+names another, whether or not there is a pipeline.yml. Its first line, in ASCII, is fit for a subject; there is no
+header, because cron's MAILTO and `mail -s` write their own. To be mailed only when a run failed, from a crontab:
+
+  colony workflow run daily-etl >/dev/null 2>&1 || colony report --mail
+
 exit status: 0 the report is written, whatever it says; 1 nothing at all is known of the date
 """
 
@@ -29,15 +38,26 @@ def main(argv: list[str]) -> int:
             "colony report --date 2013-02-08",
             "colony report --date 2013-02-08 --run latest",
             "colony report --json | jq .quality_score",
+            "colony report --mail --run latest",
         ],
         DETAILS,
     )
     parser.add_argument("--date", metavar="D", type=args.date, help="the date that the data is of, YYYY-MM-DD")
     parser.add_argument("--run", metavar="RUN", help="the run to report on (default: the one that made the files)")
+    parser.add_argument(
+        "--mail", action="store_true", help="print the plain text of a mail about the run, write nothing"
+    )
     parser.add_argument("--pipeline", metavar="FILE", help="the pipeline file (default: pipeline.yml)")
     args.add_lock_timeout(parser)
     args.add_json(parser)
     given = parser.parse_args(argv)
+    if given.mail:
+        if given.json:
+            raise ColonyError(
+                "--mail and --json together", fix="a run as JSON is 'colony workflow status --json'", code=USAGE
+            )
+        _mail(given)
+        return OK
 
     from colony_lib.data import pipeline as pipelines
     from colony_lib.data import report_alerts
@@ -80,6 +100,44 @@ def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[s
                 said = f"{alert['figure']} is {alert['value']:g}, {alert['condition']}"
                 summary.log("report", "warn", f"alert for {date}: {said}")
         summary.log("report", "info", f"report of {date}: {report['files']['markdown']}")
+    return report
+
+
+def _mail(given: Any) -> None:
+    from colony_lib.data import mail
+    from colony_lib.data.page import run as page_run
+
+    run = page_run.gather(_run_of(given))
+    sys.stdout.write(mail.render(run, _data_of(run, given.pipeline)))
+
+
+def _run_of(given: Any) -> str:
+    """The run that is meant: the one named, the one this is a step of, the newest of the date, the newest."""
+    from colony_lib.store import env, runs
+
+    if given.run is None and given.date is not None:
+        found = next((run["run_id"] for run in runs.summaries() if run["date"] == given.date), None)
+        if found is None:
+            raise ColonyError(f"no run is of {given.date}", fix="see 'colony workflow history'", code=FAILED)
+        return str(found)
+    return runs.find(given.run or env.step().get("run_id") or "latest")
+
+
+def _data_of(run: dict[str, Any], file: str | None) -> dict[str, Any] | None:
+    """The report of the data that the run made, by its lineage; None without a pipeline file or such data."""
+    from colony_lib.data import pipeline as pipelines
+    from colony_lib.data import report as reports
+    from colony_lib.store import paths
+
+    if file is None and not os.path.exists(os.path.join(paths.root(), pipelines.DEFAULT_FILE)):
+        return None
+    try:
+        report = reports.make(pipelines.load(file), run["date"], run["run_id"])
+    except ColonyError as error:
+        show.warn(str(error), "report")  # the mail tells of the run all the same
+        return None
+    made = {entry["dataset"] for entry in report["lineage"] if entry["run_id"] == run["run_id"]}
+    report["validation"] = {name: one for name, one in report["validation"].items() if name in made}
     return report
 
 

@@ -73,6 +73,7 @@ def main(argv: list[str]) -> int:
     summary = validate_files.summary(reports, date)
     emit(summary, lines(reports, summary), json=args.json)
     validate_record.tell(reports, summary)
+    validate_record.warn(reports)
     unsent = validate_record.alert(reports)
     if unsent:
         show.warn(f"the orchestrator could not be told: {unsent}", "validate-data")

@@ -89,6 +89,19 @@ def alert(reports: Sequence[dict[str, Any]]) -> str | None:
     return None
 
 
+def warn(reports: Sequence[dict[str, Any]]) -> None:
+    """Set off the alerts of colony.yml that wait for a WARN of the gate."""
+    if paths.root_or_none() is None:
+        return
+    from colony_lib.store import alerts
+
+    for report in reports:
+        if report["status"] == "WARN":
+            broken = [check["name"] for check in report["checks"] if not check["passed"]]
+            text = f"validation of {report['dataset']} for {report['date']}: WARN: {', '.join(broken)}"
+            alerts.warned(report["dataset"], f"{text} ({report['report']})", report["date"])
+
+
 def _told(report: dict[str, Any]) -> str:
     broken = [c for c in report["checks"] if not c["passed"] and c["severity"] == "fail"]
     reasons = "; ".join(f"{check['name']}: {check['message']}" for check in broken)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT = 1024 * 1024
 # The modules whose text decides what a configuration is: another version of one makes another.
-_COMPILER = ("agent_rules", "config_rules", "yamltext")
+_COMPILER = ("agent_rules", "alert_rules", "config_rules", "yamltext")
 # What `load` gave for which text, in this process.
 _loaded: tuple[str, str, dict[str, Any]] | None = None
 
@@ -26,6 +26,8 @@ def load() -> dict[str, Any]:
 
     {v, name, shared_state: {backend, location, branch}, defaults, limits: {usd_per_day, tokens_per_day}, aliases,
     env_file, shared_paths, durability,
+    alerts: [{on: [failure|warn|budget], metrics: {name: condition}, workflows: [name], command, webhook,
+    timeout_seconds}],
     agents: [{id, role, description, model, runner, command, worktree_branch, startup_prompt,
     limits: {turns, tool_calls, tokens, usd, time_seconds, usd_per_day, tokens_per_day},
     tools: [name] | None, scripts: [{name, description, command, input, effect, network, writes, timeout_seconds}],

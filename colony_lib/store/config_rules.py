@@ -6,7 +6,7 @@ import re
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import agent_rules, schema, variables, yamltext
+from colony_lib.store import agent_rules, alert_rules, schema, variables, yamltext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def checked(source: str, file: str, default_name: str) -> tuple[dict[str, Any], 
     if isinstance(value, dict):
         said = {error.where for error in found}
         found += _rules(value, lines, file)
-        found += [error for error in agent_rules.Rules(value, lines, file).found if error.where not in said]
+        more = [*agent_rules.Rules(value, lines, file).found, *alert_rules.problems(value.get("alerts"), lines, file)]
+        found += [error for error in more if error.where not in said]
     if found:
         return {}, sorted(found, key=_line_of)
     return _filled(value, lines, default_name), []
@@ -200,5 +201,6 @@ def _filled(value: dict[str, Any], lines: Lines, default_name: str) -> dict[str,
         "env_file": env_file,
         "shared_paths": value.get("shared_paths", SHARED_PATHS),
         "durability": value.get("durability", "process"),
+        "alerts": alert_rules.filled(value.get("alerts", [])),
         "agents": agents,
     }

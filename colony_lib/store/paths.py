@@ -79,6 +79,11 @@ def agent_state(agent: str) -> str:
     return inside("agents", check_name(agent, "agent") + ".json")
 
 
+def alerts() -> str:
+    """Which events were to be told to somebody, and which were sent."""
+    return inside("alerts", "alerts.jsonl")
+
+
 def cache(name: str) -> str:
     return inside("cache", name + ".json")
 

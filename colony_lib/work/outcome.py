@@ -70,7 +70,7 @@ def record(attempt: Attempt, code: int) -> Record:
 def agent_fields(folder: str, code: int) -> Record:
     """What the transcript of an agent's attempt adds to its last record: `usage`, `tokens` and `cost_usd` of its paid
     replies, and, by the exit status `code` of its process, what only the transcript knows (`status`, `error`, `again`,
-    `until`)."""
+    `until`, `limit_reached`)."""
     records = transcripts.read(folder)
     found: Record = {}
     used = transcripts.usage(records)
@@ -82,6 +82,8 @@ def agent_fields(folder: str, code: int) -> Record:
         found |= {"status": "interrupted", "error": f"interrupted: its process was ended by {name}"}
     elif code != 0 and last["type"] in ("final", "stopped"):
         found |= {"error": last["error"], "again": last["again"]}
+        if last.get("limit"):
+            found["limit_reached"] = True
     elif code == _AGAIN and last["type"] == "paused":
         found |= {"status": "limited", "error": last["error"], "until": last["until"]}
     return found

@@ -58,6 +58,8 @@ class Runner:
     def go(self, *, resumed: bool = False, only: str | None = None, backfill: str | None = None) -> str:
         """Run to the end and return the run's status; with `only` just that step, which must be able to start.
         `backfill` is the range of days for which it is run, kept with what it uses from here on."""
+        if resumed and only is None:
+            tell_of(self.run)  # its engine may have been killed before it could
         self.orphans = adoption.settle(self.run, self.journal)
         if only is None:
             why = {} if backfill is None else {"backfill": backfill}
@@ -320,6 +322,7 @@ class Runner:
         self._sync()
         self.news.run_ended(status, error)
         runs.keep_summary(self.run)
+        tell_of(self.run)
 
     def _handle_failure(self, failure: Record) -> None:
         """Do the error_handling steps, one after the other; the run stays failed whatever comes of them."""
@@ -339,6 +342,13 @@ class Runner:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def tell_of(run: runs.Run) -> None:
+    """Send the alerts of colony.yml that the run sets off."""
+    from colony_lib.store import alerts
+
+    alerts.of_run(run)
 
 
 def hold(run_id: str) -> int:

@@ -69,7 +69,7 @@ class Loop:
         except Trouble as trouble:
             self._end("failed", error=trouble.error, again=trouble.kind == "again")
         except spending.LimitReached as reached:
-            self._end("failed", error=str(reached), again=False)
+            self.asking.note("final", status="failed", output=None, error=str(reached), again=False, limit=True)
         final = self.talk.final
         assert final is not None
         return Ending(final["status"], output=final["output"], error=final["error"], again=final["again"])

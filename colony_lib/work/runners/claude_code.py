@@ -114,7 +114,7 @@ class _Work:
         except Over as over:
             self._end("failed", error=over.error, again=over.again)
         except spending.LimitReached as reached:
-            self._end("failed", error=str(reached), again=False)
+            self.note("final", status="failed", output=None, error=str(reached), again=False, limit=True)
         self._forget_session()
         final = self._last("final")
         assert final is not None
