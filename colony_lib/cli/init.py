@@ -47,6 +47,13 @@ shared_state:
 # defaults:
 #   model: claude-sonnet-5-5
 
+# Who is told when a run fails, the quality gate warns, a limit is reached, a metric passes a threshold, once each.
+# alerts:
+#   - on: [failure, budget]
+#     webhook: $SLACK_WEBHOOK # posts {{"text": ...}}; the URL stays in the environment, or the env_file
+#   - metrics: {{data_quality_score: "< 0.95"}}
+#     command: colony report --mail --run "$COLONY_RUN_ID" | mail -s "$COLONY_ALERT_TEXT" me@example.org
+
 agents:
   - id: orchestrator
     role: Orchestrator

@@ -55,6 +55,15 @@ def warned(key: str, text: str, date: str | None) -> None:
         _log(f"an alert could not be sent: {escape(error)}", run_id)
 
 
+def used_up(workflow: str, key: str, text: str) -> None:
+    """A budget that is no single run's is used up; `key` is which. Told at once. Never raises."""
+    try:
+        alerts = [each for each in config.load()["alerts"] if _concerns(each, workflow)]
+        _deliver(alerts, [_event("budget", key, text, run_id=None, workflow=workflow, date=None)])
+    except (ColonyError, OSError) as error:
+        _log(f"an alert could not be sent: {escape(error)}", None)
+
+
 def _concerns(alert: Record, workflow: str) -> bool:
     return not alert["workflows"] or workflow in alert["workflows"]
 

@@ -16,7 +16,7 @@ from collections import deque
 from colony_lib.base import jsontext, locks
 from colony_lib.base.errors import BUG, BUSY, FAILED, INTERRUPTED, OK, TERMINATED, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import paths, runs
+from colony_lib.store import alerts, paths, runs
 from colony_lib.work import launch
 from colony_lib.work.budget import Used, used
 
@@ -268,6 +268,9 @@ class Backfill:
         if not total.reaches(self.budget):
             return False
         self.note(f"the budget is used up: {total.words(self.budget)}")
+        which = f"{self.plan['name']} {self.mark} {sorted(self.budget.items())}"
+        said = f"backfill of {self.plan['name']}, {self.mark}: the budget is used up: {total.words(self.budget)}"
+        alerts.used_up(self.plan["name"], which, said)
         return True
 
     def total(self) -> Used:

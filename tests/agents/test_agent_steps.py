@@ -336,6 +336,20 @@ def test_each_limit_is_reached_before_the_request_that_would_pass_it(
     assert colony("workflow", "status").code == 0
 
 
+@pytest.mark.parametrize(("limits", "told"), [("{turns: 1}", 1), ("{turns: 9}", 0)])
+def test_an_alert_on_budget_is_set_off_by_a_limit_and_by_no_other_failure(
+    scene: Any, colony: Colony, limits: str, told: int
+) -> None:
+    here = scene([bash("echo 1"), {"text": "no"}, {"text": "no"}, {"text": "no"}])
+    here.workflow(more=f", output_schema: {{type: object}}, limits: {limits}")
+    config = (colony.root / "colony.yml").read_text()
+    colony.write("colony.yml", config + "alerts:\n  - on: [budget]\n    command: echo \"$COLONY_ALERT_TEXT\" >> told\n")
+    assert here.run(check=False).code == 1
+    assert colony("workflow", "resume", "latest", "-q", env=here.environment, check=False).code == 1
+    lines = (colony.root / "told").read_text().splitlines() if (colony.root / "told").exists() else []
+    assert len(lines) == told and all("a was stopped: " in line and "of 1 turns" in line for line in lines)
+
+
 def test_a_model_without_a_price_is_not_asked_under_a_limit_in_dollars(scene: Any, colony: Colony) -> None:
     here = scene([{"text": "x"}])
     here.workflow(agent="limits: {usd: 5}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from colony_lib.store import config_rules
 from tests.conftest import REPOSITORY, clean_environment
 from tests.fake_api import FakeAPI
 
@@ -26,7 +27,8 @@ def blocks(language: str) -> list[str]:
 def test_every_command_of_the_tour_runs_as_it_is_written(tmp_path: Path) -> None:
     lines = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
     assert len(lines) > 25
-    definitions = {yaml.safe_load(text)["workflow"]["name"]: text for text in blocks("yaml")}
+    texts = [text for text in blocks("yaml") if "workflow" in yaml.safe_load(text)]
+    definitions = {yaml.safe_load(text)["workflow"]["name"]: text for text in texts}
     assert set(definitions) == {"sizes", "look"}
     script = ["set -e"]
     # Each line is said before it is run, so that a failure names it.
@@ -56,6 +58,12 @@ def test_every_command_of_the_tour_runs_as_it_is_written(tmp_path: Path) -> None
     assert '"name": "largest"' in done.stdout and "transform-daily-data" in done.stdout
     assert "data quality below threshold" in done.stdout  # the metric was below the threshold, and the message was sent
     assert "Traceback" not in done.stderr
+
+
+def test_the_settings_that_are_shown_are_settings() -> None:
+    shown = [text for text in blocks("yaml") if "workflow" not in yaml.safe_load(text)]
+    assert ["alerts" in yaml.safe_load(text) for text in shown] == [True]
+    assert config_rules.checked(shown[0], "README.md", "readme")[1] == []
 
 
 def test_the_reference_is_what_help_says() -> None:

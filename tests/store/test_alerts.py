@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from colony_lib.store import alerts, paths
+from colony_lib.store import alerts, paths, schema
 from tests.conftest import CONFIG, Colony
 
 FAILS = "steps:\n  - name: load\n    run: echo 'no <!channel> & table' >&2; exit 3\n"
@@ -102,6 +102,7 @@ def test_a_command_gets_the_event_as_json_and_in_its_environment(colony: Colony)
     colony.workflow("etl", FAILS)
     run_id = colony("workflow", "run", "etl", check=False).out.split("\n")[0]
     event = json.loads((colony.root / "event.json").read_text())
+    assert schema.problems(event, "alert") == []
     assert (event["event"], event["run_id"], event["workflow"], event["step"]) == ("failure", run_id, "etl", "load")
     assert (colony.root / "said").read_text() == f"failure {run_id}\n{os.path.realpath(colony.root)}\n"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import BIN, Colony, clean_environment
+from tests.conftest import BIN, CONFIG, Colony, clean_environment
 from tests.work.test_runs import kill, until
 from tests.work.test_usage import spend
 
@@ -277,12 +277,15 @@ def test_a_signal_at_any_instant_leaves_days_that_the_same_command_does(colony: 
 
 def test_a_budget_of_time_is_used_up_by_runs_and_holds_across_invocations(colony: Colony) -> None:
     colony.workflow("w", 'steps:\n  - {name: a, run: "echo {{date}} >> ledger; sleep 0.4"}\n')
+    alert = "alerts:\n  - on: [budget]\n    command: echo \"$COLONY_ALERT_TEXT\" >> told\n"
+    colony.write("colony.yml", CONFIG + alert)
     days = backfill(colony, "--budget", "time=600ms", code=75)
     assert [day["status"] for day in days] == ["completed", "completed", "not_started", "not_started"]
     assert {day["why"] for day in days[2:]} == {"the budget is used up"}
     plain = colony("workflow", "backfill", "w", *RANGE, "--budget", "time=600ms", check=False)
     assert plain.code == 75 and "not started: the budget is used up" in plain.out and "of 0.6s" in plain.err
     assert len(ledger(colony)) == 2  # what was used before counts
+    assert (colony.root / "told").read_text().count("the budget is used up") == 1
     assert len(backfill(colony, "--budget", "time=1h")) == 4 and len(ledger(colony)) == 4
 
 

@@ -69,13 +69,16 @@ class Loop:
         except Trouble as trouble:
             self._end("failed", error=trouble.error, again=trouble.kind == "again")
         except spending.LimitReached as reached:
-            self.asking.note("final", status="failed", output=None, error=str(reached), again=False, limit=True)
+            self._end("failed", error=str(reached), again=False, limit=True)
         final = self.talk.final
         assert final is not None
         return Ending(final["status"], output=final["output"], error=final["error"], again=final["again"])
 
-    def _end(self, status: str, *, output: Any = None, error: str | None = None, again: bool = True) -> None:
-        self.asking.note("final", status=status, output=output, error=error, again=again)
+    def _end(
+        self, status: str, *, output: Any = None, error: str | None = None, again: bool = True, limit: bool = False
+    ) -> None:
+        more = {"limit": True} if limit else {}  # for whoever is to be told of limits
+        self.asking.note("final", status=status, output=output, error=error, again=again, **more)
 
     def _next(self) -> None:
         undone = self.talk.undone()

@@ -112,16 +112,19 @@ class _Work:
             self.note("paused", error=paused.error, until=paused.until)
             return Ending("limited", error=paused.error, until=paused.until)
         except Over as over:
-            self._end("failed", error=over.error, again=over.again)
+            self._end("failed", error=over.error, again=over.again, limit=over.limit)
         except spending.LimitReached as reached:
-            self.note("final", status="failed", output=None, error=str(reached), again=False, limit=True)
+            self._end("failed", error=str(reached), again=False, limit=True)
         self._forget_session()
         final = self._last("final")
         assert final is not None
         return Ending(final["status"], output=final["output"], error=final["error"], again=final["again"])
 
-    def _end(self, status: str, *, output: Any = None, error: str | None = None, again: bool = True) -> None:
-        self.note("final", status=status, output=output, error=error, again=again)
+    def _end(
+        self, status: str, *, output: Any = None, error: str | None = None, again: bool = True, limit: bool = False
+    ) -> None:
+        more = {"limit": True} if limit else {}  # for whoever is to be told of limits
+        self.note("final", status=status, output=output, error=error, again=again, **more)
 
     def _forget_session(self) -> None:
         try:

@@ -26,12 +26,13 @@ GONE = "No conversation found"
 
 
 class Over(Exception):
-    """The step has come to an end that is no answer."""
+    """The step has come to an end that is no answer; `limit`: because a limit is reached."""
 
-    def __init__(self, error: str, *, again: bool = True) -> None:
+    def __init__(self, error: str, *, again: bool = True, limit: bool = False) -> None:
         super().__init__(error)
         self.error = error
         self.again = again
+        self.limit = limit
 
 
 class Paused(Exception):
@@ -96,7 +97,7 @@ class Watch:
             try:
                 self._time.check()
             except ColonyError as error:
-                self._stop(Over(str(error), again=False))
+                self._stop(Over(str(error), again=False, limit=True))
 
     def _stop(self, why: BaseException) -> None:
         if self.why is None and self.report is None:
@@ -178,11 +179,12 @@ class Watch:
                 Over(
                     "the limit of tool calls is reached; raise limits.tool_calls, or budget.tool_calls of the workflow",
                     again=False,
+                    limit=True,
                 )
             )
         elif self._tokens_left is not None and tokens > self._tokens_left:
             left = f"{max(self._tokens_left, 0):,.0f}"
-            self._stop(Over(f"it has used {tokens:,} tokens, and the limits had left {left}", again=False))
+            self._stop(Over(f"it has used {tokens:,} tokens, and the limits had left {left}", again=False, limit=True))
 
 
 def usage(report: Record) -> Record:
