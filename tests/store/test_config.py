@@ -83,6 +83,7 @@ def test_what_is_not_said_has_its_default(root: Path) -> None:
         "env_file": None,
         "shared_paths": ["staging", "reports", "metrics", "logs"],
         "durability": "process",
+        "alerts": [],
         "agents": [
             {
                 "id": "a",
