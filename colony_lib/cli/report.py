@@ -127,17 +127,26 @@ def _data_of(run: dict[str, Any], file: str | None) -> dict[str, Any] | None:
     """The report of the data that the run made, by its lineage; None without a pipeline file or such data."""
     from colony_lib.data import pipeline as pipelines
     from colony_lib.data import report as reports
-    from colony_lib.store import paths
+    from colony_lib.store import lineage, paths
 
     if file is None and not os.path.exists(os.path.join(paths.root(), pipelines.DEFAULT_FILE)):
         return None
+    # Often the data are of the day before the run's: its own events say which it has validated.
+    made: dict[str, dict[str, Any]] = {}
+    for event in lineage.of_run(run["run_id"]):
+        said = lineage.run_facet(event, "colony_provenance")
+        for entry in (said.get("datasets") or []) if said.get("tool") == "validate-data" else []:
+            made.setdefault(str(entry.get("date")), {})[str(entry.get("dataset"))] = entry.get("validation")
+    if not made:
+        return None
+    day = max(made)
     try:
-        report = reports.make(pipelines.load(file), run["date"], run["run_id"])
+        report = reports.make(pipelines.load(file), day, run["run_id"])
     except ColonyError as error:
         show.warn(str(error), "report")  # the mail tells of the run all the same
         return None
-    made = {entry["dataset"] for entry in report["lineage"] if entry["run_id"] == run["run_id"]}
-    report["validation"] = {name: one for name, one in report["validation"].items() if name in made}
+    found = report["validation"].items()  # the files; another run may have written them anew
+    report["validation"] = {name: one for name, one in found if one["status"] == made[day].get(name)}
     return report
 
 

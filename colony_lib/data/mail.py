@@ -100,7 +100,7 @@ def _took(seconds: float | None) -> str:
 def _quality(report: Record | None) -> list[str]:
     if report is None or not report["validation"]:
         return []
-    lines = ["Quality:"]
+    lines = [f"Quality of {report['date']}:"]
     for name, one in report["validation"].items():
         counts = f"{plural(one['record_count'], 'record')}, score {one['quality_score']:.4f}"
         lines.append(f"  {one['status']:4}  {escape(name)}: {counts}")

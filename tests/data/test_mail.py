@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from colony_lib.data import mail
 from colony_lib.data.page import run as page_run
 from colony_lib.store import paths
@@ -73,6 +75,20 @@ def test_slips_are_refused_in_a_line(colony: Colony) -> None:
     colony("workflow", "run", "hello")
     result = colony("report", "--mail", "--json", check=False)
     assert result.code == 2 and "--mail and --json" in result.err
+
+
+def test_the_quality_of_what_the_run_has_validated_is_told_and_of_no_other(colony: Colony) -> None:
+    fields = [{"name": "k", "type": "integer"}, {"name": "v", "type": "integer"}]
+    colony.write("pipeline.yml", json.dumps({"datasets": {"t": {"schema": {"fields": fields, "primaryKey": ["k"]}}}}))
+    colony.write("staging/transformed/t_2013-02-08.json", json.dumps({"data": [{"k": 1, "v": 1}, {"k": 2, "v": None}]}))
+    gate = "steps:\n  - name: gate\n    run: colony validate-data --date {{yesterday}}\n"
+    colony.workflow("etl", gate)
+    colony.workflow("hello", "steps:\n  - name: greet\n    run: echo hi\n")
+    run_id = colony("workflow", "run", "etl", "--date", "2013-02-09", check=False).out.split("\n")[0]
+    out = colony("report", "--mail").out
+    assert "Quality of 2013-02-08:\n" in out and ": 2 records, score 0.75" in out and "completeness" in out
+    colony("workflow", "run", "hello", "--date", "2013-02-08")
+    assert "Quality" not in colony("report", "--mail").out
     colony.write("pipeline.yml", "sources: [\n")
-    result = colony("report", "--mail")
-    assert result.out.startswith("OK: hello") and "pipeline.yml" in result.err
+    result = colony("report", "--mail", "--run", run_id)  # the mail about the run comes all the same
+    assert "etl of 2013-02-09" in result.out and "pipeline.yml" in result.err
