@@ -30,7 +30,7 @@ def of_run(run: Run) -> None:
     try:
         alerts = [each for each in config.load()["alerts"] if _concerns(each, run.plan["name"])]
         if alerts:
-            _deliver(alerts, [*_ended(run), *_limits(run), *_raised(run.run_id), *_thresholds(run, alerts)])
+            _deliver(alerts, [*_ended(run), *_limits(run), *_raised(run), *_thresholds(run, alerts)])
     except (ColonyError, OSError) as error:
         _log(f"alerts could not be sent: {escape(error)}", run.run_id)
 
@@ -97,11 +97,13 @@ def _limits(run: Run) -> Iterator[Record]:
             yield _event("budget", step, text, **_of(run), step=step, error=cut(str(record.get("error")), _LONGEST))
 
 
-def _raised(run_id: str) -> Iterator[Record]:
+def _raised(run: Run) -> Iterator[Record]:
+    """What the run's steps have written; any program in a step can write there, so nothing of it but words is taken."""
     for record in jsonl.iterate(paths.alerts()):
-        event = record.get("event")
-        if record.get("type") == "raised" and isinstance(event, dict) and event.get("run_id") == run_id:
-            yield event
+        said = record.get("event")
+        if record.get("type") == "raised" and isinstance(said, dict) and said.get("run_id") == run.run_id:
+            more = {**_of(run), "date": str(said.get("date"))}
+            yield _event("warn", str(said.get("key")), str(said.get("text")), **more)
 
 
 def _thresholds(run: Run, alerts: list[Record]) -> Iterator[Record]:

@@ -202,6 +202,13 @@ def test_a_gate_that_warns_inside_a_run_is_told_at_the_runs_end_by_the_engine(
     colony.workflow("etl", f"steps:\n  - name: gate\n    run: {run}\n")
     colony("workflow", "run", "etl", env={"HOOK": hook.url})
     assert [body["text"] for _, body in hook.posted] == ["odd"]
+    # What a step forges there is words at the most.
+    forged = """{"v":1,"id":"x","type":"raised","event":{"run_id":"'$COLONY_RUN_ID'","event":["failure"]}}"""
+    colony.workflow(
+        "forger", f"steps:\n  - name: a\n    run: |\n      echo '{forged}' >> .colony/alerts/alerts.jsonl\n"
+    )
+    colony("workflow", "run", "forger", env={"HOOK": hook.url})
+    assert hook.posted.pop()[1] == {"text": "None"}
     # By hand there is no engine: it is told at once, and once for the day.
     paths.use(str(colony.root))
     monkeypatch.setenv("HOOK", hook.url)
