@@ -25,14 +25,14 @@ def of(frame: pd.DataFrame) -> dict[str, float]:
     found: dict[str, float] = {"record_count": len(frame)}
     for name in list(map(str, frame.columns))[:MOST] if len(frame) else ():
         column = frame[name]
-        there = column.notna().to_numpy(dtype=bool)
+        there = ~table.absent(column)
         count = int(there.sum())
         found[f"nulls:{name}"] = round(1 - count / len(frame), 6)
         kind = table.kind(column)
         if count and kind in ("integer", "number", "boolean"):
             found[f"mean:{name}"] = _significant(_sum(column, kind, there) / count)
         elif count and kind == "string":
-            found[f"distinct:{name}"] = int(column.nunique())
+            found[f"distinct:{name}"] = len(table.encoded(column)[1])
     return found
 
 

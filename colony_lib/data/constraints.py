@@ -129,7 +129,7 @@ def broken(schema: Schema, field: Field, column: pd.Series) -> list[Problem]:
     from colony_lib.data.tableschema import Problem
 
     problems = check(column, field)
-    null = column.isna().to_numpy(dtype=bool)
+    null = table.absent(column)
     if field.name in schema.primary_key and not field.constraints.get("required") and null.any():
         problems.append(Problem(field.name, "required", null, lambda value: "is part of the primary key"))
     return problems
@@ -142,12 +142,12 @@ def _shown(value: Any) -> str:
 
 
 def _required(column: pd.Series, field: Field, value: bool) -> tuple[np.ndarray, str]:
-    return column.isna().to_numpy(dtype=bool), "is required"
+    return table.absent(column), "is required"
 
 
 def _unique(column: pd.Series, field: Field, value: bool) -> tuple[np.ndarray, str]:
     values = table.hashable(column)
-    return (values.duplicated() & values.notna()).to_numpy(dtype=bool), "is not unique"
+    return values.duplicated().to_numpy(dtype=bool) & ~table.absent(values), "is not unique"
 
 
 def _ordered(column: pd.Series, field: Field) -> np.ndarray:
@@ -161,7 +161,7 @@ def _ordered(column: pd.Series, field: Field) -> np.ndarray:
 
 def _bound(compare: Callable[[Any, Any], Any], words: str) -> Callable[[pd.Series, Field, Any], tuple[np.ndarray, str]]:
     def bound(column: pd.Series, field: Field, limit: Any) -> tuple[np.ndarray, str]:
-        null = column.isna().to_numpy(dtype=bool)
+        null = table.absent(column)
         values = _ordered(column, field)
         if values.dtype == object:
             values = np.where(null, limit, values)
@@ -186,7 +186,7 @@ def _longest(column: pd.Series, field: Field, limit: int) -> tuple[np.ndarray, s
 
 
 def _matching(column: pd.Series, field: Field, pattern: re.Pattern[str]) -> tuple[np.ndarray, str]:
-    codes, distinct = pd.factorize(table.hashable(column), use_na_sentinel=True)
+    codes, distinct = table.encoded(table.hashable(column))
     bad = np.fromiter(
         (isinstance(text, str) and not pattern.fullmatch(text) for text in distinct), dtype=bool, count=len(distinct)
     )
@@ -194,7 +194,7 @@ def _matching(column: pd.Series, field: Field, pattern: re.Pattern[str]) -> tupl
 
 
 def _conforming(column: pd.Series, field: Field, wanted: Any) -> tuple[np.ndarray, str]:
-    codes, distinct = pd.factorize(table.hashable(column), use_na_sentinel=True)
+    codes, distinct = table.encoded(table.hashable(column))
     bad = np.zeros(len(distinct) + 1, dtype=bool)  # code -1, null, is the last
     found, firsts = np.unique(codes, return_index=True)
     for code, place in zip(found.tolist(), firsts.tolist()):
@@ -204,18 +204,16 @@ def _conforming(column: pd.Series, field: Field, wanted: Any) -> tuple[np.ndarra
 
 
 def _listed(column: pd.Series, field: Field, allowed: list[Any]) -> tuple[np.ndarray, str]:
-    if field.kind in ("any", "string"):
-        known = (
-            set(table.hashable(table.infer(allowed)).tolist())
-            if field.kind == "string"
-            else {_shown(item) for item in allowed}
-        )
-        found = column if field.kind == "string" else pd.Series([_shown(v) for v in column], index=column.index)
-        bad = ~found.isin(known)
+    if field.kind == "string":
+        codes, distinct = table.encoded(column)
+        bad = np.append(~np.isin(distinct, allowed), False)[codes]
+    elif field.kind == "any":
+        known = {_shown(item) for item in allowed}
+        bad = np.fromiter((_shown(v) not in known for v in column), dtype=bool, count=len(column))
     else:
-        bad = ~column.isin(allowed)
+        bad = ~column.isin(allowed).to_numpy(dtype=bool)
     few = ", ".join(_shown(item) for item in allowed[:5]) + (", …" if len(allowed) > 5 else "")
-    return (bad & column.notna()).to_numpy(dtype=bool), f"is not one of {few}"
+    return bad & ~table.absent(column), f"is not one of {few}"
 
 
 CHECKS: dict[str, Callable[[pd.Series, Any, Any], tuple[np.ndarray, str]]] = {

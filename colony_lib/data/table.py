@@ -7,6 +7,7 @@ Nulls are pd.NA, NaT or, in object columns, None; never NaN.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -121,13 +122,62 @@ def nulled(series: pd.Series, rows: np.ndarray) -> pd.Series:
     return pd.Series(data, index=series.index, dtype=object)
 
 
+class _Examined:
+    """What is known of a column of Python objects: its `kind`, and of texts which distinct one each row has."""
+
+    __slots__ = ("_codes", "kind")
+
+    def __init__(self, array: np.ndarray) -> None:
+        found = pd.api.types.infer_dtype(array, skipna=True)
+        self.kind = {"string": "string", "empty": "null"}.get(found, "any")
+        self._codes: tuple[np.ndarray, np.ndarray] | None = None
+
+    def encoded(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self._codes is None:
+            codes, distinct = pd.factorize(array)
+            self._codes = codes, np.asarray(distinct, dtype=object)
+        return self._codes
+
+
+# By the memory they are of: a dozen checks look at a column, and each look at Python objects is slow. An entry goes
+# when its array does. It holds because nothing here changes an array that a column is made of.
+_examined: dict[tuple[int, ...], tuple[weakref.ref[np.ndarray], _Examined]] = {}
+
+
+def _examine(series: pd.Series) -> tuple[np.ndarray, _Examined]:
+    array = series.to_numpy()
+    root = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    key = (id(root), array.__array_interface__["data"][0], len(array), array.strides[0])
+    found = _examined.get(key)
+    if found is not None and found[0]() is root:
+        return array, found[1]
+    made = _Examined(array)
+    _examined[key] = weakref.ref(root, lambda _: _examined.pop(key, None)), made
+    return array, made
+
+
 def kind(series: pd.Series) -> str:
     """integer, number, boolean, date, datetime, string, any (values of several types), or null (nothing else)."""
-    known = _KINDS.get(str(series.dtype))
-    if known:
-        return known
-    found = pd.api.types.infer_dtype(series, skipna=True)
-    return {"string": "string", "empty": "null"}.get(found, "any")
+    return _KINDS.get(str(series.dtype)) or _examine(series)[1].kind
+
+
+def encoded(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """(codes, distinct values): which of the distinct ones each row has, -1 for null. Not of kind `any`, whose values
+    Python may take for equal (1 and true): see `hashable`."""
+    if series.dtype != object:
+        codes, distinct = pd.factorize(series, use_na_sentinel=True)
+        return codes, distinct
+    array, known = _examine(series)
+    return known.encoded(array)
+
+
+def absent(series: pd.Series) -> np.ndarray:
+    """The mask of the nulls."""
+    if series.dtype == object and kind(series) == "string":
+        return np.asarray(encoded(series)[0] < 0)
+    return np.asarray(series.isna().to_numpy(dtype=bool))
 
 
 def values(series: pd.Series) -> list[Any]:
@@ -169,7 +219,7 @@ def codes(made: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     for name in columns:
         if len(combined) and combined.max() == len(combined) - 1:
             break  # no two rows are equal any more, whatever the other columns hold
-        found, distinct = pd.factorize(hashable(made[name]), use_na_sentinel=True)
+        found, distinct = encoded(hashable(made[name]))
         combined = combined * (len(distinct) + 1) + found + 1
         combined, _ = pd.factorize(combined)  # keeps the numbers small, however many columns there are
     return np.asarray(combined, dtype="int64")

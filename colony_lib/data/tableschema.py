@@ -233,8 +233,11 @@ def blank(column: pd.Series, missing: list[str]) -> pd.Series:
     """The column with the texts that stand for a missing value made null."""
     if column.dtype != object or not missing:
         return column
-    absent = column.isin(missing).to_numpy()
-    if absent.any() and table.kind(column) != "string":  # to isin, 1 and True are the same
+    if table.kind(column) == "string":
+        codes, distinct = table.encoded(column)
+        absent = np.append(np.isin(distinct, missing), False)[codes]
+    else:  # to isin, 1 and True are the same
+        absent = column.isin(missing).to_numpy()
         absent = absent & np.fromiter((type(v) is str for v in column), dtype=bool, count=len(column))
     return table.nulled(column, absent) if absent.any() else column
 
@@ -271,7 +274,7 @@ def _distinct(column: pd.Series, kind: str) -> tuple[np.ndarray, list[Any]]:
     if kind == "any":
         present = column.notna().to_numpy(dtype=bool)
         return np.where(present, np.cumsum(present) - 1, -1), column[present].to_list()
-    codes, distinct = pd.factorize(column)
+    codes, distinct = table.encoded(column)
     return codes, table.values(pd.Series(distinct, dtype=column.dtype))
 
 

@@ -135,7 +135,7 @@ def _cast(
     for problem in problems:
         if problem.rule == "unique":
             repeated = table.repeats(table.codes(made, [problem.column]), raw)
-            problem.rows = repeated & made[problem.column].notna().to_numpy(dtype=bool)
+            problem.rows = repeated & ~table.absent(made[problem.column])
     return made, problems + _unique_keys(made, schema, raw)
 
 
@@ -145,7 +145,7 @@ def _unique_keys(frame: pd.DataFrame, schema: Schema, raw: pd.DataFrame) -> list
         if any(name not in frame.columns for name in key) or not len(frame):
             continue
         rows = table.repeats(table.codes(frame, key), raw)
-        rows &= np.logical_and.reduce([frame[name].notna().to_numpy(dtype=bool) for name in key])
+        rows &= np.logical_and.reduce([~table.absent(frame[name]) for name in key])
         if rows.any():
             words = f"repeats the unique key ({', '.join(key)})"
             problems.append(Problem(key[0], "unique", rows, lambda value, words=words: words))  # type: ignore[misc]

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from colony_lib.base.text import escape
+from colony_lib.data import table
 from colony_lib.data.checks.registry import Subject, finding, percent
 
 
@@ -23,7 +24,7 @@ def counted(subject: Subject) -> list[str]:
 def shares(subject: Subject) -> pd.Series:
     """{column: share of its cells that are not null}, the least complete first."""
     if "filled" not in subject.work:
-        filled = {name: float(subject.raw[name].notna().mean()) for name in counted(subject)}
+        filled = {name: float(1 - table.absent(subject.raw[name]).mean()) for name in counted(subject)}
         subject.work["filled"] = pd.Series(filled, dtype=float).sort_values(kind="stable")
     found: pd.Series = subject.work["filled"]
     return found

@@ -27,7 +27,7 @@ def _repeated(subject: Subject) -> tuple[np.ndarray, list[str]]:
         return subject.none(), key
     rows = table.repeats(table.codes(subject.frame, key or list(subject.frame.columns)), subject.raw)
     if key:
-        null = np.logical_or.reduce([subject.frame[name].isna().to_numpy(dtype=bool) for name in key])
+        null = np.logical_or.reduce([table.absent(subject.frame[name]) for name in key])
         rows &= ~null
     return rows, key
 

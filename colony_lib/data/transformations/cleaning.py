@@ -47,7 +47,7 @@ def _cleaned(column: pd.Series, trim: bool, missing: list[str]) -> tuple[pd.Seri
         cleaned = tableschema.blank(pd.Series(table.objects(trimmed), index=column.index, dtype=object), missing)
         pairs = zip(column, cleaned, strict=True)
         return cleaned, np.fromiter((old != new for old, new in pairs), dtype=bool, count=len(column))
-    codes, distinct = pd.factorize(column)  # each text is looked at once
+    codes, distinct = table.encoded(column)  # each text is looked at once
     absent = set(missing)
     made: list[str | None] = []
     for text in distinct:
@@ -85,7 +85,7 @@ def _convert(
 
 def _restated(before: pd.Series, after: pd.Series) -> np.ndarray:
     """The rows whose value is written differently in JSON now."""
-    there = before.notna().to_numpy(dtype=bool) & after.notna().to_numpy(dtype=bool)
+    there = ~table.absent(before) & ~table.absent(after)
     if {table.kind(before), table.kind(after)} == {"integer", "number"}:  # 517.0 and 517 are one number in JSON
         old, new = (column.to_numpy(dtype="float64", na_value=0) for column in (before, after))
         return np.asarray((old != new) & there, dtype=bool)
