@@ -58,6 +58,21 @@ def validate(
     expected: Expectations,
     lookup: Callable[[str], pd.DataFrame],
     *,
+    columns: Mapping[str, str] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """As `judge`, of rows; `columns`: {name: kind, or any} of a file that says what it holds."""
+    raw = table.from_rows(rows)
+    if not len(raw.columns):
+        raw = table.frame({name: table.empty("any", raw.index) for name in columns or {}}, len(rows))
+    return judge(raw, expected, lookup, columns=columns, **more)
+
+
+def judge(
+    raw: pd.DataFrame,
+    expected: Expectations,
+    lookup: Callable[[str], pd.DataFrame],
+    *,
     lexical: bool = True,
     columns: Mapping[str, str] | None = None,
     unread: int = 0,
@@ -66,17 +81,16 @@ def validate(
     history: Sequence[Day] = (),
     warehouse: Callable[[str, list[str]], list[tuple[Any, ...]]] | None = None,
 ) -> dict[str, Any]:
-    """The report's part about the rows: {record_count, status, quality_score, checks, error_count, rows_flagged,
+    """The report's part about a table: {record_count, status, quality_score, checks, error_count, rows_flagged,
     errors, flagged, statistics}.
 
-    `lexical`: texts are read as the schema's types, as in CSV. `columns`: {name: kind, or any} of a file that says
-    what it holds. `unread` and `rejected` records count as errors. `lookup` gives the dataset of a foreign key, and
-    `warehouse` (table, columns) the keys in a table. Without a `date` nothing is said of freshness and anomalies.
+    `lexical`: texts are read as the schema's types, as in CSV. `unread` and `rejected` records count as errors.
+    `lookup` gives the dataset of a foreign key, and `warehouse` (table, columns) the keys in a table. Without a `date`
+    nothing is said of freshness and anomalies.
     """
-    raw = table.from_rows(rows)
-    if not len(raw.columns):
-        raw = table.frame({name: table.empty("any", raw.index) for name in columns or {}}, len(rows))
-    raw = table.frame({str(name): _blank(raw[name], expected.schema, str(name)) for name in raw.columns}, len(rows))
+    count = len(raw)
+    raw = raw.reset_index(drop=True)
+    raw = table.frame({str(name): _blank(raw[name], expected.schema, str(name)) for name in raw.columns}, count)
     frame, problems = _cast(raw, expected.schema, lexical, columns or {})
     subject = Subject(
         raw, frame, problems, expected, lookup,
@@ -85,7 +99,7 @@ def validate(
     found = [finding for check in CHECKS for finding in check(subject)]
     outside = unread + rejected
     return {
-        "record_count": len(rows),
+        "record_count": count,
         "status": status(found),
         "quality_score": _score(subject, found),
         "checks": found,

@@ -144,7 +144,7 @@ class Gate:
         start = time.monotonic()
         lexical = head.get("format") == "csv" or isinstance(head.get("source"), str)
         if target.ours:
-            expected, lexical = _final(expected), False
+            expected, lexical = final(expected), False
         elif expected.schema.fields:
             rows = _standard(rows, describe(self.pipeline, target.dataset))
         rejected = head.get("rejected") if target.ours else 0
@@ -180,7 +180,8 @@ def _days(expected: validate.checks.Expectations) -> int:
     return int(expected.option("anomaly", "history") or HISTORY)
 
 
-def _final(expected: validate.checks.Expectations) -> validate.checks.Expectations:
+def final(expected: validate.checks.Expectations) -> validate.checks.Expectations:
+    """The same of rows that transform wrote: dates are ISO 8601, numbers are numbers, nulls are null."""
     return validate.checks.Expectations(
         expected.schema.canonical(), expected.rules, expected.thresholds, expected.required
     )

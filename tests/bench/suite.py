@@ -23,6 +23,7 @@ class Sizes(NamedTuple):
     many_tasks: int = 100_000
     points: int = 1_000_000
     long_log: int = 1_000_000_000  # bytes
+    flights: int = 336_776  # rows: all of 2013
     hands: int = 32  # processes that write at once
     seconds: float = 3.0  # that they do so
     rounds: int = 5  # at most so many pairs of that
@@ -30,7 +31,7 @@ class Sizes(NamedTuple):
 
 QUICK = Sizes(
     runs=3, steps=100, chain=20, tasks=200, small_log=1_000_000, many_tasks=10_000, points=100_000,
-    long_log=100_000_000, seconds=0.5, rounds=2,
+    long_log=100_000_000, flights=30_000, seconds=0.5, rounds=2,
 )  # fmt: skip
 
 

@@ -547,3 +547,10 @@ def test_thirty_thousand_rows_take_well_under_two_seconds() -> None:
     )
     assert found["status"] == "PASS"
     assert time.process_time() - start < 2
+
+
+def test_a_frame_with_gaps_in_its_index_is_judged_as_its_rows_are() -> None:
+    rows: Rows = [{"a": i, "b": None if i == 3 else "x"} for i in range(20)]
+    expected = validate.expectations({}, place)
+    frame = table.from_rows(rows)[[i % 2 == 1 for i in range(20)]]
+    assert validate.judge(frame, expected, lambda name: frame) == validate.validate(rows[1::2], expected, lambda name: frame)

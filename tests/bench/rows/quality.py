@@ -1,0 +1,29 @@
+"""What cleaning and judging a table costs, beside the same written plainly in pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.measure import Command, Pairs, Run
+from tests.bench.suite import Bench, Figure, Row, Sizes, figure
+
+GATE = Path(__file__).parent.with_name("gate.py")
+
+
+def rows(sizes: Sizes) -> list[Row]:
+    what = f"transform and validate {sizes.flights:,} flights, from a frame in memory"
+    return [Row(what, "≤ 0.8 × the same checks in plain pandas")]
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Each pair is one process that does both from the same rows; CPU seconds, for nothing in it waits."""
+    command = Command(("python3", str(GATE), str(bench.sizes.flights)), bench.folder)
+    ours, floor = [], []
+    for _ in range(bench.sizes.runs):
+        run = bench.watch(command)
+        said = json.loads(bench.watch.said())
+        ours.append(Run(said["ours"], said["ours"], run.peak_bytes))
+        floor.append(Run(said["floor"], said["floor"], run.peak_bytes))
+    yield figure(Pairs(floor, ours))
