@@ -133,8 +133,10 @@ def _run(found: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, Any
         show.records(events)
         return OK
     rows: list[dict[str, Any]] = []
+    ended = {event["run"].get("runId") for event in events if event.get("eventType") in ("COMPLETE", "FAIL", "ABORT")}
     for event in events:
-        if event.get("eventType") != "START":
+        kind = event.get("eventType")
+        if kind != "START" and (kind != "RUNNING" or event["run"].get("runId") not in ended):
             head = {"time": event.get("eventTime"), "job": event["job"].get("name"), "event": event.get("eventType")}
             rows += [{**head, "does": does, "dataset": name} for does, name in _sides(event)] or [head]
     show.table(rows, ["time", "job", "event", ("does", ""), "dataset"])

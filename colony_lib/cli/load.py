@@ -110,6 +110,7 @@ def _recorded(pipeline: Pipeline, date: str, given: Any) -> dict[str, Any]:
         return go()[0]
     try:
         with lineage.recording("load", date) as run:
+            load_record.reads(pipeline, given.datasets, date, run)
             loaded, items = go()
             load_record.lineage_of(loaded, items, run)
     except ColonyError as error:

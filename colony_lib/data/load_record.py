@@ -7,7 +7,15 @@ from typing import Any
 from colony_lib.base.text import plural
 from colony_lib.data import load_gate, summary
 from colony_lib.data.load_gate import Item
+from colony_lib.data.pipeline import Pipeline
 from colony_lib.store import lineage
+
+
+def reads(pipeline: Pipeline, names: list[str], date: str, run: lineage.recording) -> None:
+    """Say that the files of these datasets are being loaded."""
+    for name in load_gate.chosen(pipeline, names):
+        run.inputs.append(lineage.file(pipeline.shown(pipeline.path("transformed", name, date))))
+    run.running()
 
 
 def lineage_of(loaded: dict[str, Any], items: list[Item], run: lineage.recording) -> None:

@@ -175,7 +175,7 @@ def test_a_run_shows_what_its_steps_read_and_wrote(loaded: Colony) -> None:
         [NOW["COLONY_NOW"], "daily-etl.load-data", "COMPLETE", "writes", "fact"],
     ]
     events: list[dict[str, Any]] = loaded.lines("lineage", "r2026", "--json")
-    assert [event["eventType"] for event in events] == ["START", "COMPLETE"]
+    assert [event["eventType"] for event in events] == ["START", "RUNNING", "COMPLETE"]
     assert loaded.json("lineage", "flights", "--json")["run_id"] == run.name
 
 

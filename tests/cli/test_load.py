@@ -105,7 +105,7 @@ def test_a_load_records_lineage_logs_and_one_point_however_often_it_is_repeated(
     points = loaded.json("metrics", "show", "pipeline_records_loaded", "--json")["points"]
     assert [(point["value"], point["labels"]) for point in points] == [(2, {"table": "t", "date": DATE})]
     events = [(event["eventType"], event["job"]["name"]) for event in lineage_events(loaded)]
-    assert events == [("START", "load"), ("COMPLETE", "load")] * 2
+    assert events == [("START", "load"), ("RUNNING", "load"), ("COMPLETE", "load")] * 2
     assert "t of 2013-02-08 → t: 2 inserted, 0 updated" in loaded("logs", "load").out
 
 
