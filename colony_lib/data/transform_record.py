@@ -22,6 +22,8 @@ def recording(day: Day) -> Iterator[Callable[[dict[str, Any]], None]]:
         run.running()
 
         def done(made: dict[str, Any]) -> None:
+            if made["datasets"]:
+                run.inputs.clear()  # now it is known what each was really made of
             for name, dataset in made["datasets"].items():
                 if name not in day.outcomes:
                     continue  # put together before, and told then
