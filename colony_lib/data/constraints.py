@@ -206,7 +206,8 @@ def _conforming(column: pd.Series, field: Field, wanted: Any) -> tuple[np.ndarra
 def _listed(column: pd.Series, field: Field, allowed: list[Any]) -> tuple[np.ndarray, str]:
     if field.kind == "string":
         codes, distinct = table.encoded(column)
-        bad = np.append(~np.isin(distinct, allowed), False)[codes]
+        texts = set(allowed)
+        bad = np.array([text not in texts for text in distinct] + [False])[codes]  # code -1, null, is the last
     elif field.kind == "any":
         known = {_shown(item) for item in allowed}
         bad = np.fromiter((_shown(v) not in known for v in column), dtype=bool, count=len(column))

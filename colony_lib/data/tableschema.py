@@ -235,7 +235,8 @@ def blank(column: pd.Series, missing: list[str]) -> pd.Series:
         return column
     if table.kind(column) == "string":
         codes, distinct = table.encoded(column)
-        absent = np.append(np.isin(distinct, missing), False)[codes]
+        texts = set(missing)
+        absent = np.array([text in texts for text in distinct] + [False])[codes]  # code -1, null, is the last
     else:  # to isin, 1 and True are the same
         absent = column.isin(missing).to_numpy()
         absent = absent & np.fromiter((type(v) is str for v in column), dtype=bool, count=len(column))

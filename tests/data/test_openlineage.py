@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from colony_lib.data import columnlineage, table, transform
+from colony_lib.data.transformations import REGISTRY
 from colony_lib.store import lineage, lineagepost, paths, schema
 from tests.conftest import Colony
 from tests.data import openlineage
@@ -143,6 +145,49 @@ def test_the_columns_of_a_transformed_file_name_the_fields_they_were_made_of(pla
     assert delays["fields"]["mean_gain"]["inputFields"][0]["transformations"][0]["subtype"] == "AGGREGATION"
     assert delays["fields"]["flights"]["inputFields"] == []
     assert [(o["field"], o["transformations"][0]["subtype"]) for o in delays["dataset"]] == [("airline", "GROUP_BY")]
+
+
+def test_every_transformation_says_what_it_does_to_columns() -> None:
+    assert set(columnlineage.EFFECTS) == set(REGISTRY)
+
+
+def columns_of(steps: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """{column: [(field, subtype)], 'rows': …} of those transformations of those rows."""
+    schema_ = {"fields": [{"name": "n", "type": "integer", "constraints": {"maximum": 5}}, {"name": "t", "type": "string"}]}
+    plan = transform.Plan("d", {"schema": schema_, "transform": steps}, lambda *keys: None)
+    found = columnlineage.of(plan, transform.run(plan, rows, lambda name: table.from_rows([])))
+    made = {name: [(field, sub) for (_, field), sub in fields.items()] for name, fields in found.made.items()}
+    return {**made, "rows": sorted((field, sub) for (_, field), sub in found.rows.items())}
+
+
+SAME = {"n": [("n", "IDENTITY")], "t": [("t", "IDENTITY")], "rows": []}
+
+
+@pytest.mark.parametrize(
+    ("step", "changed"),
+    [
+        ({"type": "range", "column": "n", "maximum": 2}, {"rows": [("n", "FILTER")]}),
+        ({"type": "range", "column": "n", "maximum": 2, "action": "clip"}, {"n": [("n", "TRANSFORMATION")]}),
+        ({"type": "range", "column": "n", "maximum": 9, "action": "clip"}, {}),  # nothing was clipped
+        ({"type": "range", "column": "n", "maximum": 2, "action": "flag"}, {"n_out_of_range": [("n", "TRANSFORMATION")]}),
+        ({"type": "outliers", "column": "n", "flag": "odd"}, {"odd": [("n", "TRANSFORMATION")]}),
+        ({"type": "fill_nulls", "columns": {"t": "?"}}, {"t": [("t", "TRANSFORMATION")]}),
+        ({"type": "drop_nulls", "columns": ["t"]}, {"rows": [("t", "FILTER")]}),
+        ({"type": "drop_duplicates", "key": "n"}, {"rows": [("n", "FILTER")]}),
+        ({"type": "filter", "where": "n > 1"}, {"rows": [("n", "FILTER")]}),
+        ({"type": "select", "columns": ["t", "n"]}, {}),
+        ({"type": "derive", "column": "t", "expression": "n + 1"}, {"t": [("n", "TRANSFORMATION")]}),
+        ({"type": "derive", "column": "one", "expression": "1"}, {"one": []}),
+    ],
+)  # fmt: skip
+def test_a_transformation_changes_what_it_says(step: dict[str, Any], changed: dict[str, Any]) -> None:
+    rows = [{"n": n, "t": None if n == 3 else f"t{n}"} for n in (1, 2, 3, 4, 4)]
+    assert columns_of([step], rows) == {**SAME, **changed}
+
+
+def test_names_and_constraints_are_followed_too() -> None:
+    found = columns_of([{"type": "rename", "columns": {"N": "n"}}, {"type": "drop_columns", "columns": ["x"]}], [{"N": 9, "x": 1}])
+    assert found == {"n": [("N", "IDENTITY")], "t": [], "rows": [("N", "FILTER")]}
 
 
 def test_batches_tell_the_same_columns_as_one_process(place: Colony) -> None:

@@ -12,7 +12,8 @@ To add one: write a function in the module of its group (or a new module, import
             return {"rows_affected": changed}
         return apply
 
-and add its name and keys to `transformation` in schemas/pipeline.schema.json. `scope=TABLE` says that it needs all
+and add its name and keys to `transformation` in schemas/pipeline.schema.json, and what it does to columns to EFFECTS in
+columnlineage.py. `scope=TABLE` says that it needs all
 rows at once (duplicates, outliers); such a one runs after the parts of a `--batch` run have been put together.
 `rows_affected` counts rows whose values changed, or that were taken out.
 """
