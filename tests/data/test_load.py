@@ -845,6 +845,24 @@ def test_a_warehouse_variable_that_is_not_set_is_named(folder: Path, t: Callable
     assert "NO_WAREHOUSE, which is not set at pipeline.yml:" in refused(USAGE)
 
 
+def test_an_interrupt_while_the_file_is_made_leaves_none(
+    folder: Path, t: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from colony_lib.data.warehouses import duckdb as warehouse
+
+    opened = warehouse._opened
+
+    def interrupted(*given: Any) -> None:
+        opened(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warehouse, "_opened", interrupted)
+    t(ROWS)
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert not (folder / "w.duckdb").exists()
+
+
 def test_a_file_that_is_no_duckdb_file_is_left_alone(folder: Path, t: Callable[..., Path]) -> None:
     (folder / "w.duckdb").write_text("my notes\n" * 1000)
     t(ROWS)

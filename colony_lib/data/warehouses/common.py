@@ -14,6 +14,7 @@ from colony_lib.data.warehouses.sqltext import literal, quote
 class Common(ABC):
     """The part of an open warehouse that is the same for every engine. See warehouses.Warehouse for the methods."""
 
+    shown: str  # for people and receipts
     unequal = "IS DISTINCT FROM"
     type_names: ClassVar[dict[str, str]] = {}  # of DuckDB's types that are called otherwise here
 
@@ -73,7 +74,7 @@ class Common(ABC):
     def distinct(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
         there = self.columns(table)
         if there is None:
-            raise ColonyError(f"there is no table '{escape(table)}' in the warehouse")
+            raise ColonyError(f"there is no table '{escape(table)}' in {escape(self.shown)}")
         missing = [name for name in columns if name not in there]
         if missing:
             raise ColonyError(f"there is no column '{escape(missing[0])}' in the table {escape(table)}")

@@ -74,6 +74,16 @@ def connect(rest: str, *, root: str, where: str | None, read_only: bool, timeout
     if not read_only:
         files.make_dirs(os.path.dirname(path))
     shown = relative(path, root)
+    try:
+        return DuckDB(_opened(duckdb, path, shown, read_only, timeout), path, shown, new=new)
+    except BaseException:
+        # A signal that came while the file was made: nobody has it open yet who would take it away again.
+        if new and os.path.exists(path):
+            DuckDB(duckdb.connect(path, config=_CONFIG), path, shown, new=True).close()
+        raise
+
+
+def _opened(duckdb: Any, path: str, shown: str, read_only: bool, timeout: float) -> Any:
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -86,7 +96,7 @@ def connect(rest: str, *, root: str, where: str | None, read_only: bool, timeout
                 raise _held(shown, str(error)) from None
             time.sleep(0.1)
     connection.execute("SET TimeZone = 'UTC'")
-    return DuckDB(connection, path, shown, new=new)
+    return connection
 
 
 def in_memory(scratch: str, limit: str, where: str | None) -> DuckDB:
