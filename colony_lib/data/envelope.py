@@ -6,8 +6,10 @@ on one of its own, `]}` on the last: jq reads it as one document, grep by line, 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Sequence
 
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
@@ -25,6 +27,7 @@ VERSION = 1
 _COUNT_WIDTH = 12  # the count is known last and stands first: its place is kept by spaces, which JSON allows
 _BLOCK = 1 << 20
 _END = b"]}"
+WHOLE = 1 << 25  # bytes; of a larger envelope the records are not held
 
 
 class Writer:
@@ -100,6 +103,88 @@ def read(path: str) -> tuple[dict[str, Any], list[Row]]:
     return head, list(rows)
 
 
+class Records(Sequence):  # type: ignore[type-arg]
+    """The records of an envelope that was written here, read anew each time somebody goes through them, always from
+    the file that had the name at first. `[place]` is for places in rising order: the file is gone through once."""
+
+    __slots__ = ("_at", "_file", "_lines", "head", "path")
+
+    def __init__(self, path: str, file: IO[bytes], head: dict[str, Any]) -> None:
+        self.path = path
+        self.head = head
+        self._file = file
+        self._at = -1
+        self._lines: Iterator[bytes] = iter(())
+
+    def _open(self) -> IO[bytes]:
+        return io.BufferedReader(_Pread(self._file.fileno()), _BLOCK)
+
+    def __len__(self) -> int:
+        count = self.head.get("record_count")
+        return count if isinstance(count, int) else 0
+
+    def __iter__(self) -> Iterator[Row]:
+        file = self._open()
+        file.readline()
+        return _lines(file, self.path, self.head)
+
+    def __getitem__(self, place: Any) -> Any:
+        if place < self._at or self._at < 0:
+            self._lines = iter(self._open())
+            self._at = -1
+            next(self._lines)
+        line = b""
+        while self._at < place:
+            line = next(self._lines)
+            self._at += 1
+        self._at = place + 1
+        line = line or next(self._lines)
+        return jsontext.loads(line.rstrip(b",\r\n"), where=f"{self.path}:{place + 2}")
+
+
+class _Pread(io.RawIOBase):
+    """A file from its start, whatever others have read of it by the same descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._fd, len(buffer), self._at)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def records(path: str) -> tuple[dict[str, Any], Sequence[Row]]:
+    """As `read`, but of a file over WHOLE bytes the records stay in it and are read when they are gone through; what is
+    wrong with one is raised then."""
+    large = _large(path)
+    return (large.head, large) if large is not None else read(path)
+
+
+def _large(path: str) -> Records | None:
+    """The records of an envelope of more than WHOLE bytes that was written here; None for anything else."""
+    file = os.fdopen(files.open_regular(path), "rb", _BLOCK)
+    if os.fstat(file.fileno()).st_size > WHOLE and (head := _own_head(file, path)) is not None:
+        return Records(path, file, head)
+    file.close()
+    return None
+
+
+def _own_head(file: IO[bytes], path: str) -> dict[str, Any] | None:
+    """The head of an envelope that was written here, its first line; None for anything else."""
+    first = file.readline(_BLOCK)
+    if not (first.startswith(b'{"v":1,') and first.endswith(b'"data":[\n')):
+        return None
+    head: dict[str, Any] = jsontext.loads(first[:-1] + _END, where=f"{path}:1")
+    head.pop("data")
+    return head
+
+
 def stream(path: str) -> tuple[dict[str, Any], Iterator[Row]]:
     """As `read`, but the records come one by one; what is wrong with one is raised when it is reached.
 
@@ -107,10 +192,8 @@ def stream(path: str) -> tuple[dict[str, Any], Iterator[Row]]:
     """
     fd = files.open_regular(path)
     file = os.fdopen(fd, "rb", _BLOCK)
-    first = file.readline(_BLOCK)
-    if first.startswith(b'{"v":1,') and first.endswith(b'"data":[\n'):
-        head = jsontext.loads(first[:-1] + _END, where=f"{path}:1")
-        head.pop("data")
+    head = _own_head(file, path)
+    if head is not None:
         return head, _lines(file, path, head)
     file.close()
     head, rows = _whole(jsontext.loads(files.read_bytes(path), where=path), path)
@@ -151,7 +234,7 @@ def _whole(value: Any, path: str) -> tuple[dict[str, Any], list[Row]]:
     return head, value["data"]
 
 
-def open_rows(path: str, problems: readers.Problems | None = None) -> tuple[dict[str, Any], Iterator[Row]]:
+def open_rows(path: str, problems: readers.Problems | None = None) -> tuple[dict[str, Any], Iterable[Row]]:
     """(head, records) of any table of records: an envelope, a JSON list, NDJSON or CSV; '-' is standard input.
 
     The head says the `format` found, and of CSV the `columns`. A record that cannot be read (not an object, a
@@ -160,6 +243,9 @@ def open_rows(path: str, problems: readers.Problems | None = None) -> tuple[dict
     when there is no file; nothing at all in it is no records.
     """
     name = "standard input" if path == "-" else path
+    large = _large(path) if path != "-" else None
+    if large is not None:
+        return {**large.head, "format": "envelope"}, large
     data = readers.unzip(_bytes(path), name)
     kind = readers.detect(data, path)
     refuse: readers.Problems = problems if problems is not None else readers.Refusing(name)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from colony_lib.base.jsontext import dumps
 
-_KINDS = {
+KINDS = {
     "Int64": "integer",
     "Float64": "number",
     "boolean": "boolean",
@@ -160,7 +160,7 @@ def _examine(series: pd.Series) -> tuple[np.ndarray, _Examined]:
 
 def kind(series: pd.Series) -> str:
     """integer, number, boolean, date, datetime, string, any (values of several types), or null (nothing else)."""
-    return _KINDS.get(str(series.dtype)) or _examine(series)[1].kind
+    return KINDS.get(str(series.dtype)) or _examine(series)[1].kind
 
 
 def encoded(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +182,7 @@ def absent(series: pd.Series) -> np.ndarray:
 
 def values(series: pd.Series) -> list[Any]:
     """The column as JSON values: dates as YYYY-MM-DD, datetimes as YYYY-MM-DDThh:mm:ss[.fff[fff]]Z."""
-    which = _KINDS.get(str(series.dtype))
+    which = KINDS.get(str(series.dtype))
     if which is None:
         return list(series)
     if which in ("integer", "number", "boolean"):

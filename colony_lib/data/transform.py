@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from colony_lib.base.errors import USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
-from colony_lib.data import table, tableschema
+from colony_lib.data import frames, table, tableschema
+from colony_lib.data.frames import Frame
 from colony_lib.data.tableschema import Schema
 from colony_lib.data.transformations import ALIASES, REGISTRY, Apply, Step, Work
 from colony_lib.data.transformations.aggregating import Aggregation
@@ -109,7 +108,7 @@ class Outcome:
 
     __slots__ = ("columns_in", "dropped", "frame", "rejected", "rows_in", "transformations")
 
-    def __init__(self, frame: pd.DataFrame, rows_in: int, columns_in: Sequence[str]) -> None:
+    def __init__(self, frame: Frame, rows_in: int, columns_in: Sequence[str]) -> None:
         self.frame = frame
         self.rows_in = rows_in
         self.columns_in = list(columns_in)
@@ -121,9 +120,9 @@ class Outcome:
 def run(
     plan: Plan,
     records: Sequence[dict[str, Any]],
-    lookup: Callable[[str], pd.DataFrame],
+    lookup: Callable[[str], Frame],
     *,
-    base: pd.DataFrame | None = None,
+    base: Frame | None = None,
 ) -> Outcome:
     """Take the records (or, for a dataset built from another, that one's rows: `base`) through the plan.
 
@@ -131,7 +130,8 @@ def run(
     """
     aggregated: list[dict[str, Any]] = []
     if base is None:
-        frame, rows_in = table.from_rows(records), len(records)
+        frame = frames.of_rows(records)
+        rows_in = len(frame)
         columns_in = list(map(str, frame.columns))
     else:
         frame, rows_in = base.reset_index(drop=True), len(base)
@@ -148,9 +148,9 @@ def run(
 
 
 class _Rows(Sequence[dict[str, Any]]):
-    """The rows of a frame, each made when it is asked for: of most none is rejected."""
+    """The rows of a table, each made when it is asked for: of most none is rejected."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
     def __len__(self) -> int:
@@ -175,11 +175,14 @@ def finish(outcome: Outcome, work: Work, records: Sequence[dict[str, Any]]) -> N
     ]
 
 
-def describe(schema: Schema, frame: pd.DataFrame) -> dict[str, str]:
-    """{column: kind} of the frame, by the schema where all of a column is null: what reads the file back needs it."""
-    kinds = {}
+def describe(schema: Schema, frame: Frame) -> dict[str, tuple[str, int]]:
+    """{column: (kind, nulls)} of the table, the kind by the schema where all of a column is null: what reads the file
+    back needs it."""
+    found = {}
     for name in map(str, frame.columns):
-        kind = table.kind(frame[name])
+        column = frame[name]
+        kind = table.kind(column)
         field = schema.fields.get(name)
-        kinds[name] = (field.kind if field else "any") if kind == "null" else kind
-    return kinds
+        kind = (field.kind if field else "any") if kind == "null" else kind
+        found[name] = kind, int(column.isna().sum())
+    return found

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import pandas as pd
-
 from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
-from colony_lib.data import columnlineage, envelope, readers, table, tableschema, transform
+from colony_lib.data import columnlineage, envelope, frames, readers, table, tableschema, transform
 from colony_lib.data.fieldtypes import TYPES
+from colony_lib.data.frames import Frame
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.tableschema import Field
 from colony_lib.data.transform import Outcome, Plan
@@ -29,7 +28,7 @@ class Input:
     __slots__ = ("file", "head", "rows", "unread")
 
     def __init__(
-        self, file: str, head: dict[str, Any], rows: list[dict[str, Any]], unread: list[readers.Problem]
+        self, file: str, head: dict[str, Any], rows: Sequence[dict[str, Any]], unread: list[readers.Problem]
     ) -> None:
         self.file = file
         self.head = head
@@ -49,7 +48,8 @@ class Day:
         self.inputs: dict[str, Input] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.seconds: dict[str, float] = {}
-        self._clean: dict[str, pd.DataFrame] = {}
+        self._clean: dict[str, Frame] = {}
+        self._described: dict[str, dict[str, tuple[str, int]]] = {}
 
     def plan(self, name: str, chain: tuple[str, ...] = ()) -> Plan:
         """The dataset's plan, those of all it needs with it. ColonyError (USAGE) for a circle of datasets."""
@@ -103,7 +103,7 @@ class Day:
         head = {**(origin.head if origin else {}), "from": base}
         return Input(origin.file if origin else self.pipeline.shown(self.path("transformed", base)), head, [], [])
 
-    def clean(self, name: str) -> pd.DataFrame:
+    def clean(self, name: str) -> Frame:
         """The dataset's clean rows: transformed now from its raw data, else read as they were transformed before."""
         if name in self.outcomes:
             return self.outcomes[name].frame
@@ -130,7 +130,7 @@ class Day:
             return self.given[plan.source]
         path = self.path("raw", plan.source)
         try:
-            head, rows = envelope.read(path)
+            head, rows = envelope.records(path)
         except FileNotFoundError:
             raise ColonyError(
                 f"there is no raw data of '{plan.source}' for {self.date} ({self.pipeline.shown(path)})",
@@ -169,7 +169,7 @@ class Day:
         path = self.path("transformed", name)
         write_list(self.path("rejected", name), rejected)
         files.write_json(self.path("transformation", name), self.report(name, head, rejected))
-        envelope.write(path, head, table.to_rows(outcome.frame))  # last: what is there is whole
+        envelope.write(path, head, frames.rows(outcome.frame))  # last: what is there is whole
         return {
             "file": self.pipeline.shown(path),
             "rows_in": outcome.rows_in + len(self.inputs[name].unread),
@@ -204,10 +204,15 @@ class Day:
             "dataset": name,
             "date": self.date,
             "rejected": len(outcome.rejected) + len(given.unread),
-            "columns": transform.describe(plan.schema, outcome.frame),
+            "columns": {column: kind for column, (kind, _) in self._columns(name).items()},
             "transformations": outcome.transformations,
             "lineage": lineage,
         }
+
+    def _columns(self, name: str) -> dict[str, tuple[str, int]]:
+        if name not in self._described:
+            self._described[name] = transform.describe(self.plans[name].schema, self.outcomes[name].frame)
+        return self._described[name]
 
     def column_lineage(self, name: str) -> dict[str, Any]:
         """Which columns each column was made from, and which decided what rows there are."""
@@ -220,7 +225,6 @@ class Day:
         by_kind: dict[str, int] = {}
         for item in rejected:
             by_kind[item["transformation"]] = by_kind.get(item["transformation"], 0) + 1
-        frame = outcome.frame
         return {
             "v": 1,
             "dataset": name,
@@ -228,7 +232,7 @@ class Day:
             "timestamp": clock.now(),
             "file": self.pipeline.shown(self.path("transformed", name)),
             "rows_in": outcome.rows_in + len(self.inputs[name].unread),
-            "rows_out": len(frame),
+            "rows_out": len(outcome.frame),
             "rejected": len(rejected),
             "dropped": outcome.dropped,
             "transformations": outcome.transformations,
@@ -238,8 +242,7 @@ class Day:
                 "sample": [{k: item[k] for k in ("row", "transformation", "reason")} for item in rejected[:SAMPLE]],
             },
             "columns": [
-                {"name": column, "type": kind, "nulls": int(frame[column].isna().sum())}
-                for column, kind in head["columns"].items()
+                {"name": column, "type": kind, "nulls": nulls} for column, (kind, nulls) in self._columns(name).items()
             ],
             "lineage": {**head["lineage"], "columns": self.column_lineage(name)},
             "seconds": round(self.seconds.get(name, 0.0), 3),
@@ -270,7 +273,7 @@ def open_input(path: str, pipeline: Pipeline) -> Input:
     unread: list[readers.Problem] = []
     try:
         head, rows = envelope.open_rows(path, unread)
-        records = list(rows)
+        records = rows if isinstance(rows, envelope.Records) else list(rows)
     except FileNotFoundError:
         raise ColonyError(f"there is no file '{escape(path)}'", code=FAILED) from None
     refuse_page(head, path)
@@ -314,9 +317,9 @@ def dataset_of(pipeline: Pipeline, given: Input, path: str) -> str:
     return _UNSAFE.sub("_", word).strip("._-")[:100] or "data"
 
 
-def read_clean(path: str) -> tuple[dict[str, Any], pd.DataFrame]:
-    """(head, frame) of a transformed envelope, with the columns' kinds as they were."""
-    head, rows = envelope.read(path)
+def read_clean(path: str) -> tuple[dict[str, Any], Frame]:
+    """(head, table) of a transformed envelope, with the columns' kinds as they were."""
+    head, rows = envelope.records(path)
     return head, typed(rows, columns_of(head))
 
 
@@ -328,21 +331,23 @@ def columns_of(head: dict[str, Any]) -> dict[str, str]:
     return {str(name): "any" for name in told} if isinstance(told, list) else {}
 
 
-def typed(rows: Sequence[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
-    """The frame of rows that we wrote, with every column of the kinds, in their order."""
-    frame = table.from_rows(rows)
-    columns: dict[str, pd.Series] = {}
+def typed(rows: Sequence[dict[str, Any]], kinds: dict[str, str]) -> Frame:
+    """The table of rows that we wrote, with every column of the kinds, in their order."""
+    frame = frames.of_rows(rows)
+    changed: dict[str, Any] = {}
     for name, kind in kinds.items():
-        column = frame[name] if name in frame.columns else table.empty(kind, frame.index)
-        columns[name], problem = tableschema.cast(column, Field(name, kind if kind in TYPES else "any"))
+        there = name in frame.columns
+        column = frame[name] if there else table.empty(kind, frame.index)
+        made, problem = tableschema.cast(column, Field(name, kind if kind in TYPES else "any"))
+        if made is not column or not there:
+            changed[name] = frames.hold(frame, made)
         if problem is not None:
             place = int(problem.rows.argmax())
             raise ColonyError(
                 f"record {place + 1} is not as its head says: {problem.reason(place, column.iloc[place])}", code=FAILED
             )
-    for name in map(str, frame.columns):
-        columns.setdefault(name, frame[name])
-    return table.frame(columns, len(frame))
+    order = [*kinds, *(name for name in map(str, frame.columns) if name not in kinds)]
+    return frames.picked(frames.assigned(frame, changed), dict(zip(order, order, strict=True)))
 
 
 def write_list(path: str, items: Sequence[dict[str, Any]]) -> None:

@@ -12,10 +12,12 @@ import os
 import time
 from typing import Any
 
+import numpy as np
+
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, failed
 from colony_lib.base.text import escape
-from colony_lib.data import envelope, table, transform, transform_files
+from colony_lib.data import envelope, frames, table, transform, transform_files
 from colony_lib.data.transform import Outcome, Plan, Planned
 from colony_lib.data.transform_files import Day
 from colony_lib.data.transformations import Work
@@ -97,9 +99,9 @@ class _Part:
         total = len(self.records)
         begin, end = total * self.number // self.count, total * (self.number + 1) // self.count
         # The columns are those of all rows, so that a part does not depend on what its own rows happen to have.
-        whole = table.from_rows(self.records)
+        whole = frames.of_rows(self.records)
         self.columns = list(map(str, whole.columns))
-        frame = whole.iloc[begin:end]
+        frame = whole.iloc[np.arange(begin, end)]
         work = Work(frame, self.plan.schema, self.day.clean)
         counts = transform.apply_steps(work, self.first)
         self.rows = table.to_rows(work.frame)

@@ -20,16 +20,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from colony_lib.data import checks, constraints, expression, table, tableschema
+from colony_lib.data import checks, constraints, expression, frames, table, tableschema
 from colony_lib.data.checks import CHECKS, Expectations, Limits, Rule, Subject
 from colony_lib.data.checks.completeness import value_of
 from colony_lib.data.checks.duplicates import repeated
 from colony_lib.data.checks.registry import FAIL, WARN
 from colony_lib.data.fieldtypes import TYPES
+from colony_lib.data.frames import Frame
 from colony_lib.data.history import Day
 from colony_lib.data.tableschema import Field, Problem, Schema
+from colony_lib.data.transformations.naming import snake_case
 
 PASS, WARNED, FAILED = "PASS", "WARN", "FAIL"
 SAMPLE = 20  # flagged rows in the report
@@ -56,22 +57,32 @@ def expectations(description: Mapping[str, Any], place: Callable[..., str | None
 def validate(
     rows: Sequence[dict[str, Any]],
     expected: Expectations,
-    lookup: Callable[[str], pd.DataFrame],
+    lookup: Callable[[str], Frame],
     *,
     columns: Mapping[str, str] | None = None,
+    snake: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
-    """As `judge`, of rows; `columns`: {name: kind, or any} of a file that says what it holds."""
-    raw = table.from_rows(rows)
+    """As `judge`, of rows; `columns`: {name: kind, or any} of a file that says what it holds; `snake`: their names in
+    snake_case, as transform would write them."""
+    raw = frames.of_rows(rows)
+    if snake:
+        raw = _snake(raw)
     if not len(raw.columns):
         raw = table.frame({name: table.empty("any", raw.index) for name in columns or {}}, len(rows))
     return judge(raw, expected, lookup, columns=columns, **more)
 
 
+def _snake(raw: Frame) -> Frame:
+    """Under the names that the schema has; as they are where two would get one name."""
+    names = {snake_case(name) or name: name for name in map(str, raw.columns)}
+    return frames.picked(raw, names) if len(names) == len(raw.columns) else raw
+
+
 def judge(
-    raw: pd.DataFrame,
+    raw: Frame,
     expected: Expectations,
-    lookup: Callable[[str], pd.DataFrame],
+    lookup: Callable[[str], Frame],
     *,
     lexical: bool = True,
     columns: Mapping[str, str] | None = None,
@@ -90,7 +101,7 @@ def judge(
     """
     count = len(raw)
     raw = raw.reset_index(drop=True)
-    raw = table.frame({str(name): _blank(raw[name], expected.schema, str(name)) for name in raw.columns}, count)
+    raw = _blanked(raw, expected.schema)
     frame, problems = _cast(raw, expected.schema, lexical, columns or {})
     subject = Subject(
         raw, frame, problems, expected, lookup,
@@ -117,35 +128,46 @@ def status(found: Sequence[Mapping[str, Any]]) -> str:
     return FAILED if FAIL in failed else WARNED if WARN in failed else PASS
 
 
-def _blank(column: pd.Series, schema: Schema, name: str) -> pd.Series:
-    field = schema.fields.get(name)
-    return tableschema.blank(column, schema.missing if field is None or field.missing is None else field.missing)
+def _blanked(raw: Frame, schema: Schema) -> Frame:
+    """The table with the texts that stand for a missing value made null."""
+    changed: dict[str, Any] = {}
+    for name in map(str, raw.columns):
+        field = schema.fields.get(name)
+        column = raw[name]
+        made = tableschema.blank(column, schema.missing if field is None or field.missing is None else field.missing)
+        if made is not column:
+            changed[name] = frames.hold(raw, made)
+    return frames.assigned(raw, changed)
 
 
-def _cast(
-    raw: pd.DataFrame, schema: Schema, lexical: bool, kinds: Mapping[str, str]
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """The frame in the schema's types, and all that is wrong with its cells, in the schema's order."""
-    frame = {str(name): raw[name] for name in raw.columns}
+def _cast(raw: Frame, schema: Schema, lexical: bool, kinds: Mapping[str, str]) -> tuple[Frame, list[Problem]]:
+    """The table in the schema's types, and all that is wrong with its cells, in the schema's order."""
+    changed: dict[str, Any] = {}
     for name, kind in kinds.items():  # columns that the schema does not know: derived ones, say
-        if name in frame and name not in schema.fields and kind in TYPES:
-            typed, problem = tableschema.cast(raw[name], Field(name, kind), lexical=False)
-            frame[name] = typed if problem is None else raw[name]
+        if name in raw.columns and name not in schema.fields and kind in TYPES:
+            column = raw[name]
+            typed, problem = tableschema.cast(column, Field(name, kind), lexical=False)
+            if problem is None and typed is not column:
+                changed[name] = frames.hold(raw, typed)
     problems: list[Problem] = []
     for field in schema.fields.values():
-        if field.name not in frame:
+        if field.name not in raw.columns:
             continue
-        frame[field.name], problem = tableschema.cast(raw[field.name], field, lexical=lexical)
+        column = raw[field.name]
+        typed, problem = tableschema.cast(column, field, lexical=lexical)
+        if typed is not column:
+            changed[field.name] = frames.hold(raw, typed)
+        broken = constraints.broken(schema, field, typed)
         if problem is not None:
             problems.append(problem)
-            required = [p for p in constraints.broken(schema, field, frame[field.name]) if p.rule == "required"]
+            required = [p for p in broken if p.rule == "required"]
             for null in required:  # a cell of the wrong type is there, if wrong
                 null.rows = null.rows & ~problem.rows
-            others = [p for p in constraints.broken(schema, field, frame[field.name]) if p.rule != "required"]
+            others = [p for p in broken if p.rule != "required"]
             problems += [p for p in [*required, *others] if p.rows.any()]
         else:
-            problems += constraints.broken(schema, field, frame[field.name])
-    made = table.frame(frame, len(raw))
+            problems += broken
+    made = frames.assigned(raw, changed)
     for problem in problems:
         if problem.rule == "unique":
             repeated = table.repeats(table.codes(made, [problem.column]), raw)
@@ -153,7 +175,7 @@ def _cast(
     return made, problems + _unique_keys(made, schema, raw)
 
 
-def _unique_keys(frame: pd.DataFrame, schema: Schema, raw: pd.DataFrame) -> list[Problem]:
+def _unique_keys(frame: Frame, schema: Schema, raw: Frame) -> list[Problem]:
     problems = []
     for key in schema.unique_keys:
         if any(name not in frame.columns for name in key) or not len(frame):

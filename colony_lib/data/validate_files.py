@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from colony_lib.base import clock, files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import check_name, escape
 from colony_lib.data import history, validate
 from colony_lib.data.checks.anomaly import HISTORY
+from colony_lib.data.frames import Frame
 from colony_lib.data.pipeline import Pipeline, check_date
 from colony_lib.data.transform_files import Input, columns_of, dataset_of, describe, open_input, read_clean, typed
-from colony_lib.data.transformations.naming import snake_case
 
 
 class Target:
@@ -46,7 +44,7 @@ class Gate:
         self.pipeline = pipeline
         self.targets: list[Target] = []
         self._expected: dict[str, validate.checks.Expectations] = {}
-        self._others: dict[tuple[str, str], pd.DataFrame] = {}
+        self._others: dict[tuple[str, str], Frame] = {}
         self._keys: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
 
     def expected(self, name: str) -> validate.checks.Expectations:
@@ -91,7 +89,7 @@ class Gate:
         self.expected(name)
         self.targets.append(Target(path, name, day, given, sha256))
 
-    def _lookup(self, name: str, date: str) -> pd.DataFrame:
+    def _lookup(self, name: str, date: str) -> Frame:
         """The clean rows of another dataset: of a file given in this call, else as they were transformed."""
         if (name, date) not in self._others:
             mine = next((t for t in self.targets if t.dataset == name and t.date == date and t.ours), None)
@@ -140,20 +138,19 @@ class Gate:
     def _validate(self, target: Target) -> dict[str, Any]:
         expected = self.expected(target.dataset)
         head = target.given.head
-        rows: Sequence[dict[str, Any]] = target.given.rows
         start = time.monotonic()
         lexical = head.get("format") == "csv" or isinstance(head.get("source"), str)
         if target.ours:
             expected, lexical = final(expected), False
-        elif expected.schema.fields:
-            rows = _standard(rows, describe(self.pipeline, target.dataset))
         rejected = head.get("rejected") if target.ours else 0
+        raw = not target.ours and bool(expected.schema.fields)
         found = validate.validate(
-            rows,
+            target.given.rows,
             expected,
             lambda name: self._lookup(name, target.date),
             lexical=lexical,
             columns=columns_of(head),
+            snake=raw and describe(self.pipeline, target.dataset).get("fields_from") != "as_is",
             unread=len(target.given.unread),
             rejected=rejected if isinstance(rejected, int) else 0,
             date=target.date,
@@ -185,16 +182,6 @@ def final(expected: validate.checks.Expectations) -> validate.checks.Expectation
     return validate.checks.Expectations(
         expected.schema.canonical(), expected.rules, expected.thresholds, expected.required
     )
-
-
-def _standard(rows: Sequence[dict[str, Any]], description: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """Raw rows under the names that the schema has; as they are where two would get one name."""
-    if description.get("fields_from") == "as_is" or not rows:
-        return rows
-    names = {name: snake_case(str(name)) or str(name) for row in rows for name in row}
-    if len(set(names.values())) < len(names) or all(old == new for old, new in names.items()):
-        return rows
-    return [{names[name]: value for name, value in row.items()} for row in rows]
 
 
 def _opened(path: str, pipeline: Pipeline) -> tuple[Input, str | None]:

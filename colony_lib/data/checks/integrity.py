@@ -40,7 +40,7 @@ def _one(subject: Subject, key: ForeignKey) -> dict[str, Any]:
         subject.flag(name, rows, invalid=judged[1] == FAIL)
     if not count:
         return finding(name, judged, value, f"every {' + '.join(key.fields)} is in {target}")
-    orphans = subject.frame.loc[rows, key.fields]
+    orphans = table.frame({f: subject.frame[f][rows].reset_index(drop=True) for f in key.fields}, count)
     distinct = orphans.iloc[np.unique(table.codes(orphans, key.fields), return_index=True)[1]]
     values = sorted(", ".join(map(shown, row)) for row in zip(*(table.values(distinct[f]) for f in key.fields)))
     some = "; ".join(values[:5]) + (f" and {len(values) - 5:,} more" if len(values) > 5 else "")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from colony_lib.data import constraints, table, tableschema, times
+from colony_lib.data import constraints, frames, table, tableschema, times
 from colony_lib.data.tableschema import Field, Problem
 from colony_lib.data.transformations.registry import Apply, Step, Work, transformation
 
@@ -23,7 +23,7 @@ def clean_nulls(step: Step) -> Apply:
 
     def apply(work: Work) -> dict[str, Any]:
         rows = np.zeros(len(work.frame), dtype=bool)
-        new: dict[str, pd.Series] = {}
+        new: dict[str, Any] = {}
         for name in only or list(work.frame.columns):
             column = step.column(work, name, "columns")
             if column.dtype != object or table.kind(column) == "null":
@@ -33,7 +33,7 @@ def clean_nulls(step: Step) -> Apply:
             cleaned, changed = _cleaned(column, trim, missing)
             if changed.any():
                 rows |= changed
-                new[name] = cleaned
+                new[name] = frames.hold(work.frame, cleaned)
         work.set(new)
         return {"rows_affected": int(rows.sum())}
 
@@ -64,15 +64,16 @@ def _convert(
 ) -> dict[str, Any]:
     """Cast those columns; a row with a value that cannot be cast is rejected, or loses the value (action: null)."""
     problems: list[Problem] = []
-    before = {field.name: work.frame[field.name] for field in fields}
-    rows = np.zeros(len(work.frame), dtype=bool)
-    new: dict[str, pd.Series] = {}
+    before = work.frame
+    rows = np.zeros(len(before), dtype=bool)
+    new: dict[str, Any] = {}
     for field in fields:
-        after, problem = cast(before[field.name], field)
-        if after is before[field.name]:
+        column = before[field.name]
+        after, problem = cast(column, field)
+        if after is column:
             continue
-        rows |= _restated(before[field.name], after)
-        new[field.name] = after
+        rows |= _restated(column, after)
+        new[field.name] = frames.hold(before, after)
         if problem is not None:
             problems.append(problem)
     work.set(new)
@@ -161,7 +162,7 @@ def check_constraints(step: Step) -> Apply:
         for field in step.schema.fields.values() if action != "keep" else ():
             if field.name in work.frame.columns:
                 problems += constraints.broken(step.schema, field, work.frame[field.name])
-        before = {name: work.frame[name] for name in work.frame.columns}
+        before = work.frame
         nulled = np.zeros(len(work.frame), dtype=bool)
         if action == "null":
             required = step.schema.required()

@@ -7,8 +7,8 @@ from typing import Any
 
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, nearest, unknown
 from colony_lib.base.text import escape
-from colony_lib.data import table
-from colony_lib.data.transformations.registry import Apply, Step, Work, rebuilt, transformation
+from colony_lib.data import frames, table
+from colony_lib.data.transformations.registry import Apply, Step, Work, transformation
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OTHER = re.compile(r"[\W_]+")
@@ -48,7 +48,7 @@ def normalize_names(step: Step) -> Apply:
             names[new] = name
         renamed = {old: new for new, old in names.items() if new != old}
         if renamed:
-            work.frame = rebuilt({new: work.frame[old] for new, old in names.items()}, work.frame.index)
+            work.frame = frames.picked(work.frame, names)
         missing = _complete(work, step)
         counts: dict[str, Any] = {"rows_affected": len(work.frame) if renamed else 0, "renamed": renamed}
         return counts | ({"missing_columns": missing} if missing else {})
@@ -69,10 +69,7 @@ def _complete(work: Work, step: Step) -> list[str]:
                 fix=fix,
                 code=FAILED,
             )
-    columns = {c: work.frame[c] for c in work.frame.columns}
-    for name in missing:
-        columns[name] = table.empty("any", work.frame.index)
-    work.frame = rebuilt(columns, work.frame.index)
+    work.set({name: table.empty("any", work.frame.index) for name in missing})
     return missing
 
 
@@ -103,7 +100,7 @@ def rename(step: Step) -> Apply:
             twice = next(new for new in names.values() if list(names.values()).count(new) > 1)
             raise step.error(f"two columns would be named '{escape(twice)}'", "columns")
         renamed = {old: new for old, new in names.items() if new != old}
-        work.frame = rebuilt({new: work.frame[old] for old, new in names.items()}, work.frame.index)
+        work.frame = frames.picked(work.frame, {new: old for old, new in names.items()})
         return {"rows_affected": len(work.frame) if renamed else 0, "renamed": renamed}
 
     return apply
@@ -119,8 +116,7 @@ def drop_columns(step: Step) -> Apply:
     def apply(work: Work) -> dict[str, Any]:
         for name in names:
             step.column(work, name, "columns")
-        kept = {str(c): work.frame[c] for c in work.frame.columns if c not in names}
-        work.frame = rebuilt(kept, work.frame.index)
+        work.frame = frames.picked(work.frame, {c: c for c in map(str, work.frame.columns) if c not in names})
         return {"rows_affected": len(work.frame), "columns": names}
 
     return apply
@@ -134,7 +130,9 @@ def select(step: Step) -> Apply:
         raise step.error("the transformation 'select' needs 'columns'")
 
     def apply(work: Work) -> dict[str, Any]:
-        work.frame = rebuilt({name: step.column(work, name, "columns") for name in names}, work.frame.index)
+        for name in names:
+            step.column(work, name, "columns")
+        work.frame = frames.picked(work.frame, dict(zip(names, names, strict=True)))
         return {"rows_affected": len(work.frame), "columns": names}
 
     return apply

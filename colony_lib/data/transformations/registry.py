@@ -10,7 +10,8 @@ import pandas as pd
 
 from colony_lib.base.errors import USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
-from colony_lib.data import table
+from colony_lib.data import frames, table
+from colony_lib.data.frames import Frame
 from colony_lib.data.tableschema import Problem, Schema
 
 ROWS = "rows"  # each row by itself: may run on a part of the rows
@@ -26,9 +27,7 @@ class Work:
 
     __slots__ = ("dropped", "frame", "lookup", "rejects", "schema")
 
-    def __init__(
-        self, frame: pd.DataFrame, schema: Schema, lookup: Callable[[str], pd.DataFrame] | None = None
-    ) -> None:
+    def __init__(self, frame: Frame, schema: Schema, lookup: Callable[[str], Frame] | None = None) -> None:
         self.frame = frame
         self.schema = schema
         self.lookup = lookup
@@ -45,14 +44,19 @@ class Work:
             self.frame = self.frame[~rows]
         return len(positions)
 
-    def reject_problems(self, problems: Sequence[Problem], before: Mapping[str, pd.Series], transformation: str) -> int:
-        """Take the rows with problems out, saying all of them; `before` holds the columns as they were."""
+    def reject_problems(self, problems: Sequence[Problem], before: Frame, transformation: str) -> int:
+        """Take the rows with problems out, saying all of them; `before` is the table as it was."""
         if not problems:
             return 0
         rows = np.logical_or.reduce([problem.rows for problem in problems])
+        told: dict[int, list[str]] = {}
+        for problem in problems:
+            column = before[problem.column]
+            for place in np.flatnonzero(problem.rows).tolist():
+                told.setdefault(place, []).append(problem.reason(place, column.iloc[place]))
 
         def reason(position: int) -> str:
-            found = [p.reason(position, before[p.column].iloc[position]) for p in problems if p.rows[position]]
+            found = told[position]
             return "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
 
         return self.reject(rows, transformation, reason)
@@ -65,24 +69,17 @@ class Work:
             self.dropped += count
         return count
 
-    def set(self, columns: Mapping[str, pd.Series]) -> None:
-        """Put the columns in their places, new ones at the end."""
+    def set(self, columns: Mapping[str, Any]) -> None:
+        """Put the columns (what `frames.hold` made of them, too) in their places, new ones at the end."""
         if columns:
-            self.frame = rebuilt({**{str(c): self.frame[c] for c in self.frame.columns}, **columns}, self.frame.index)
+            self.frame = frames.assigned(self.frame, columns)
 
 
-def rebuilt(columns: dict[str, pd.Series], index: pd.Index) -> pd.DataFrame:
-    """A frame of those columns, which share that index, with their dtypes as they are."""
-    made = pd.DataFrame(columns, index=index, copy=False)
-    made.columns = pd.Index(list(columns), dtype=object)
-    return made
-
-
-def completed(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def completed(frame: Frame, names: Sequence[str]) -> Frame:
     """A frame without rows, with those columns too: no records have no columns, and are no error."""
     missing = [name for name in names if name not in frame.columns]
     columns = {str(c): frame[c] for c in frame.columns} | {name: table.empty("any", frame.index) for name in missing}
-    return rebuilt(columns, frame.index) if missing else frame
+    return frames.rebuilt(columns, frame.index) if missing else frame
 
 
 Apply = Callable[[Work], dict[str, Any]]  # returns at least rows_affected

@@ -1,0 +1,64 @@
+"""Tables of any size: DataFrames, and above CELLS cells tables on disk (see spilled), by the same few words.
+
+Both have columns, index, len, [name], [mask], iloc[positions] and reset_index. What makes a table of another differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from colony_lib.data import spilled, table
+from colony_lib.data.spilled import Spilled, Stored
+
+CELLS = 16_000_000  # rows × columns; with all that is made of it on the way, such a frame takes about a GiB
+
+Frame = Any  # pd.DataFrame | Spilled
+
+
+def of_rows(rows: Iterable[dict[str, Any]]) -> Frame:
+    """The table of those records: see table.from_rows. They are taken in one by one, and none of them is kept."""
+    return table.from_rows(rows) if isinstance(rows, list) else spilled.of_rows(rows, CELLS)
+
+
+def assigned(frame: Frame, columns: Mapping[str, Any]) -> Frame:
+    """The table with those columns (Series, or what `hold` made of them) in their places, new ones at the end."""
+    if isinstance(frame, Spilled):
+        return frame.assigned(columns)
+    return rebuilt({**{str(name): frame[name] for name in frame.columns}, **columns}, frame.index)
+
+
+def picked(frame: Frame, names: Mapping[str, str]) -> Frame:
+    """{new name: old name}: those columns alone, in that order."""
+    if isinstance(frame, Spilled):
+        return frame.picked(names)
+    return rebuilt({new: frame[old] for new, old in names.items()}, frame.index)
+
+
+def hold(frame: Frame, column: pd.Series) -> pd.Series | Stored:
+    """The column, put aside for `assigned`: of a table on disk it goes there, so that many need no memory."""
+    return frame.stored(column) if isinstance(frame, Spilled) else column
+
+
+def batches(frame: Frame) -> Iterator[pd.DataFrame]:
+    """The rows in order, some 65,536 at a time."""
+    if isinstance(frame, Spilled):
+        yield from frame.batches()
+        return
+    for start in range(0, len(frame), spilled.SEGMENT):
+        yield frame.iloc[start : start + spilled.SEGMENT]
+
+
+def rows(frame: Frame) -> Iterator[dict[str, Any]]:
+    """The rows as JSON objects, each with every column."""
+    for part in batches(frame):
+        yield from table.to_rows(part)
+
+
+def rebuilt(columns: dict[str, pd.Series], index: pd.Index) -> pd.DataFrame:
+    """A DataFrame of those columns, which share that index, with their dtypes as they are."""
+    made = pd.DataFrame(columns, index=index, copy=False)
+    made.columns = pd.Index(list(columns), dtype=object)
+    return made

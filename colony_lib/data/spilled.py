@@ -1,0 +1,394 @@
+"""Columns on disk: a table that is too large for memory, with that part of a DataFrame's face which the tools use.
+
+A column lies in segments of 65,536 rows in a file without a name, which no crash leaves behind; whoever asks for a
+column gets it whole, as the Series that a DataFrame would give, and the memory goes back when he lets go of it. Rows
+that are left out stay where they are and are passed over: every column has the segments of the rows that came first.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from colony_lib.base.errors import failed
+from colony_lib.data import table
+from colony_lib.store import env
+
+SEGMENT = 1 << 16  # rows
+IN_MEMORY = 1 << 26  # bytes of segments; more goes to the file
+_TYPED = {"integer": "int64", "number": "float64", "boolean": "bool", "date": "int64", "datetime": "int64"}
+_EXACT = 2**53  # up to here every integer is a float too
+
+Row = dict[str, Any]
+
+
+class _Segment:
+    """Rows of one column: `kind` is one of _TYPED (values and a mask of nulls), 'null' (nothing else), 'string' (codes
+    and the distinct texts) or 'any' (the values). Of records it says the `types` of the values, and whether there are
+    integers among them that no float is (`inexact`)."""
+
+    __slots__ = ("at", "inexact", "kind", "length", "size", "types")
+
+    def __init__(
+        self,
+        kind: str,
+        length: int,
+        at: int = 0,
+        size: int = 0,
+        types: Set[type] = frozenset(),
+        inexact: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.length = length
+        self.at = at
+        self.size = size
+        self.types = types
+        self.inexact = inexact
+
+
+class Stored:
+    """A column's segments, and the kind that the whole of it has ('any' for all Python objects)."""
+
+    __slots__ = ("kind", "segments")
+
+    def __init__(self, kind: str, segments: list[_Segment]) -> None:
+        self.kind = kind
+        self.segments = segments
+
+
+class _Store:
+    """The file of the segments."""
+
+    def __init__(self) -> None:
+        # Where there is no TMPDIR, not in /tmp, which may be memory: /var/tmp is for what is large (FHS 5.15).
+        folder = "/var/tmp" if not env.get("TMPDIR") and os.access("/var/tmp", os.W_OK) else None
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder)  # noqa: SIM115 - ends with the last table
+
+    def put(
+        self,
+        kind: str,
+        values: Any,
+        null: np.ndarray | None,
+        types: Set[type] = frozenset(),
+        inexact: bool = False,
+    ) -> _Segment:
+        """Write values (an array; of kind 'any' a list; of 'string' codes and texts) down."""
+        if kind == "string":
+            codes, texts = values
+            data = codes.astype("int32").tobytes() + marshal.dumps(texts)
+        elif kind == "any":
+            data = marshal.dumps(values)
+        else:
+            data = values.astype(_TYPED[kind], copy=False).tobytes() + np.packbits(null).tobytes()
+        try:
+            at = self._file.seek(0, 2)
+            self._file.write(data)
+        except OSError as error:
+            raise failed("write temporary data in", tempfile.gettempdir(), error) from None
+        length = len(values[0]) if kind == "string" else len(values)
+        return _Segment(kind, length, at, len(data), types, inexact)
+
+    def get(self, segment: _Segment) -> tuple[Any, np.ndarray]:
+        """(values, mask of the nulls); of kind 'string' the values are (codes, texts)."""
+        length = segment.length
+        if segment.kind == "null":
+            return [None] * length, np.ones(length, dtype=bool)
+        self._file.seek(segment.at)
+        data = self._file.read(segment.size)
+        if segment.kind == "any":
+            found = marshal.loads(data)
+            return found, np.fromiter((v is None for v in found), dtype=bool, count=length)
+        if segment.kind == "string":
+            codes = np.frombuffer(data, dtype="int32", count=length)
+            return (codes, marshal.loads(memoryview(data)[4 * length :])), codes < 0
+        dtype = np.dtype(_TYPED[segment.kind])
+        end = length * dtype.itemsize
+        null = np.unpackbits(np.frombuffer(data, dtype="uint8", offset=end), count=length).astype(bool)
+        return np.frombuffer(data, dtype=dtype, count=length), null
+
+
+def of_rows(rows: Iterable[Row], most: int) -> pd.DataFrame | Spilled:
+    """The table of those records, as table.from_rows makes it; on disk when it has more than `most` cells. What is
+    held of them is 65,536 records at a time."""
+    store = _Store()
+    columns: dict[str, list[_Segment]] = {}
+    total = 0
+    first: list[Row] | None = None
+    for part in _parts(rows):
+        if total == 0 and len(part) < SEGMENT:
+            return table.from_rows(part)
+        first = part if total == 0 else None
+        for name in _names(part):
+            if name not in columns:
+                columns[name] = [_Segment("null", SEGMENT) for _ in range(total // SEGMENT)]
+        for name, segments in columns.items():
+            segments.append(_segment(store, [row.get(name) for row in part]))
+        total += len(part)
+    if not total or first is not None:
+        return table.from_rows(first or [])
+    made = Spilled(store, {name: Stored(_whole(found), found) for name, found in columns.items()}, total)
+    return made.whole() if total * len(columns) <= most else made
+
+
+def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    part: list[Row] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == SEGMENT:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _names(rows: list[Row]) -> dict[str, None]:
+    names = dict.fromkeys(rows[0])
+    for row in rows:
+        if row.keys() != names.keys():
+            names.update(dict.fromkeys(row))
+    return names
+
+
+def _segment(store: _Store, values: list[Any]) -> _Segment:
+    """The values of a column in some records. Integers among decimals stay what they are: only the whole column says
+    whether it is one of numbers."""
+    types = set(map(type, values)) - {type(None)}
+    if types == {str}:
+        return _texts(store, table.objects(values), types)
+    kind = {int: "integer", float: "number", bool: "boolean"}.get(next(iter(types))) if len(types) == 1 else None
+    inexact = int in types and not all(-_EXACT <= value <= _EXACT for value in values if type(value) is int)
+    if types and kind is None:
+        return store.put("any", values, None, types, inexact)
+    if kind is None:
+        return _Segment("null", len(values))
+    null = np.array([value is None for value in values], dtype=bool)
+    try:
+        data = np.array([0 if value is None else value for value in values], dtype=_TYPED[kind])
+    except OverflowError:  # an integer that 64 bits do not hold
+        return store.put("any", values, None, types, inexact)
+    return store.put(kind, data, null, types, inexact)
+
+
+def _texts(store: _Store, values: np.ndarray, types: Set[type] = frozenset()) -> _Segment:
+    codes, distinct = pd.factorize(values)
+    return store.put("string", (codes, list(distinct)), None, types)
+
+
+def _whole(segments: list[_Segment]) -> str:
+    """The kind of a column of those segments, by the rule of table.infer."""
+    kinds = {segment.kind for segment in segments} - {"null"}
+    if len(kinds) < 2:
+        return kinds.pop() if kinds else "null"
+    types = set().union(*(segment.types for segment in segments))
+    if types == {int, float} and not any(segment.inexact for segment in segments):
+        return "number"
+    return "any"
+
+
+class Spilled:
+    """A table on disk. Like a DataFrame's: `columns`, `index` (the places in the input of the rows that are still in),
+    len, `[name]` (a Series), `[mask]` and reset_index (tables that share these columns), `iloc[positions]` (a
+    DataFrame of those rows). A table is never changed: `picked` and `assigned` give another."""
+
+    __slots__ = ("_alive", "_columns", "_first", "_kept", "_length", "_store", "_total", "columns")
+
+    def __init__(
+        self,
+        store: _Store,
+        columns: Mapping[str, Stored],
+        total: int,
+        kept: np.ndarray | None = None,
+        first: np.ndarray | None = None,
+    ) -> None:
+        self._store = store
+        self._columns = dict(columns)
+        self._total = total
+        self._kept = kept  # of all rows those that are in; None: all
+        self._first = first  # those that were in when the rows were last counted anew
+        self._length = total if kept is None else int(kept.sum())
+        self._alive: weakref.WeakValueDictionary[str, pd.Series] = weakref.WeakValueDictionary()
+        self.columns = pd.Index(list(self._columns), dtype=object)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def index(self) -> pd.Index:
+        if self._kept is None:
+            return pd.RangeIndex(self._total)
+        return pd.Index(np.flatnonzero(self._kept if self._first is None else self._kept[self._first]))
+
+    @property
+    def iloc(self) -> _Places:
+        return _Places(self)
+
+    def __getitem__(self, what: Any) -> Any:
+        if not isinstance(what, str):
+            return self._some(np.asarray(what, dtype=bool))
+        series = self._alive.get(what)
+        if series is None:
+            series = self._read(self._columns[what], self._pieces())
+            series.index = self.index
+            self._alive[what] = series
+        return series
+
+    def _some(self, mask: np.ndarray) -> Spilled:
+        kept = np.zeros(self._total, dtype=bool)
+        kept[... if self._kept is None else self._kept] = mask
+        return Spilled(self._store, self._columns, self._total, kept, self._first)
+
+    def reset_index(self, drop: bool) -> Spilled:
+        """The same rows, counted anew from 0."""
+        assert drop
+        return Spilled(self._store, self._columns, self._total, self._kept, self._kept)
+
+    def picked(self, names: Mapping[str, str]) -> Spilled:
+        """{new name: old name}: those columns, in that order."""
+        found = {new: self._columns[old] for new, old in names.items()}
+        return Spilled(self._store, found, self._total, self._kept, self._first)
+
+    def assigned(self, columns: Mapping[str, pd.Series | Stored]) -> Spilled:
+        """With those columns in their places, new ones at the end."""
+        given = {name: c if isinstance(c, Stored) else self.stored(c) for name, c in columns.items()}
+        return Spilled(self._store, {**self._columns, **given}, self._total, self._kept, self._first)
+
+    def whole(self) -> pd.DataFrame:
+        """The same in memory."""
+        made = table.frame({name: self[name] for name in self._columns}, len(self))
+        made.index = self.index
+        return made
+
+    def batches(self) -> Iterator[pd.DataFrame]:
+        """The rows in order, up to 65,536 at a time."""
+        places = self.index
+        done = 0
+        for number, piece in self._pieces():
+            count = len(piece) if isinstance(piece, range) else int(piece.sum())
+            if not count:
+                continue
+            columns = {name: self._read(column, [(number, piece)]) for name, column in self._columns.items()}
+            made = table.frame(columns, count)
+            made.index = places[done : done + count]
+            done += count
+            yield made
+
+    def stored(self, series: pd.Series) -> Stored:
+        """The column, which has a value for each of our rows, written down."""
+        dtype = str(series.dtype)
+        kind = table.KINDS.get(dtype)
+        if kind is None:
+            data, null = series.to_numpy(), np.zeros(0, dtype=bool)
+        elif kind in ("date", "datetime"):
+            data = series.to_numpy()
+            null = np.isnat(data)
+            data = data.view("int64")
+        else:
+            data = series.to_numpy(dtype=_TYPED[kind], na_value=0)
+            null = series.isna().to_numpy(dtype=bool)
+        segments: list[_Segment] = []
+        done = 0
+        for _, piece in self._pieces():
+            length = len(piece)
+            count = length if isinstance(piece, range) else int(piece.sum())
+            part, gone = data[done : done + count], null[done : done + count]
+            done += count
+            if count < length:  # rows that are out have no value
+                full = np.empty(length, dtype=object) if kind is None else np.zeros(length, dtype=data.dtype)
+                full[piece] = part
+                every = np.ones(length, dtype=bool)
+                every[piece] = gone if kind is not None else False
+                part, gone = full, every
+            segments.append(self._objects(part) if kind is None else self._store.put(kind, part, gone))
+        return Stored(kind or "any", segments)
+
+    def _objects(self, values: np.ndarray) -> _Segment:
+        found = pd.api.types.infer_dtype(values, skipna=True)
+        if found == "empty":
+            return _Segment("null", len(values))
+        if found == "string":
+            return _texts(self._store, values)
+        return self._store.put("any", list(values), None)
+
+    def _pieces(self, only: np.ndarray | None = None) -> Iterator[tuple[int, range | np.ndarray]]:
+        """(number of the segment, its rows that are in: all, or a mask)."""
+        kept = self._kept if only is None else only
+        for number in range(-(-self._total // SEGMENT)):
+            start = number * SEGMENT
+            length = min(SEGMENT, self._total - start)
+            yield number, range(length) if kept is None else kept[start : start + length]
+
+    def _read(self, column: Stored, pieces: Iterable[tuple[int, range | np.ndarray]]) -> pd.Series:
+        """The column's rows in those pieces, with the index 0, 1, …"""
+        if column.kind in _TYPED:
+            parts = [self._typed(column, number, piece) for number, piece in pieces]
+            data = np.concatenate([values for values, _ in parts])
+            null = np.concatenate([gone for _, gone in parts])
+            del parts
+            if column.kind in ("date", "datetime"):
+                data = data.view("datetime64[s]" if column.kind == "date" else "datetime64[us]")
+            return table.column(column.kind, data, null, pd.RangeIndex(len(data)))
+        known: dict[str, str] = {}
+        objects = [self._python(column, number, piece, known) for number, piece in pieces]
+        whole = np.concatenate(objects) if objects else np.empty(0, dtype=object)
+        return pd.Series(whole, index=pd.RangeIndex(len(whole)), dtype=object)
+
+    def _typed(self, column: Stored, number: int, piece: range | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        segment = column.segments[number]
+        values, null = self._store.get(segment)
+        if segment.kind == "null":
+            values = np.zeros(segment.length, dtype=_TYPED[column.kind])
+        elif segment.kind == "any":
+            values = np.array([0 if v is None else v for v in values], dtype=_TYPED[column.kind])
+        values = values.astype(_TYPED[column.kind], copy=False)
+        return (values, null) if isinstance(piece, range) else (values[piece], null[piece])
+
+    def _python(self, column: Stored, number: int, piece: range | np.ndarray, known: dict[str, str]) -> np.ndarray:
+        """The values as Python objects, equal texts as one object (`known`): a column has few that differ."""
+        segment = column.segments[number]
+        values, null = self._store.get(segment)
+        if segment.kind == "string":
+            codes, texts = values
+            values = table.objects([*(known.setdefault(text, text) for text in texts), None])[codes]
+        elif segment.kind in _TYPED:
+            values = table.objects(values.tolist())
+            values[null] = None
+        else:
+            values = table.objects(values)
+        return values if isinstance(piece, range) else values[piece]
+
+    def _at(self, positions: np.ndarray) -> pd.DataFrame:
+        rows = positions if self._kept is None else np.flatnonzero(self._kept)[positions]
+        order = np.argsort(rows, kind="stable")
+        wanted = np.zeros(self._total, dtype=bool)
+        wanted[rows] = True
+        pieces = [(number, piece) for number, piece in self._pieces(wanted) if np.any(piece)]
+        distinct = np.unique(rows)
+        back = np.searchsorted(distinct, rows[order])
+        undo = np.empty(len(order), dtype="int64")
+        undo[order] = back
+        columns = {}
+        for name, column in self._columns.items():
+            series = self._read(column, pieces) if pieces else self._read(column, [])
+            columns[name] = series.take(undo).reset_index(drop=True)
+        made = table.frame(columns, len(rows))
+        made.index = self.index[positions]
+        return made
+
+
+class _Places:
+    """`table.iloc[positions]`."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, of: Spilled) -> None:
+        self._table = of
+
+    def __getitem__(self, positions: Any) -> pd.DataFrame:
+        return self._table._at(np.asarray(positions, dtype="int64"))
