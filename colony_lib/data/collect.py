@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 
 from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape
+from colony_lib.data import seen
 from colony_lib.data.drift import Shape
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _IN_MEMORY = 16 * 1024 * 1024  # bytes; more goes to a file without a name, which no crash leaves behind
-_NOTHING: tuple[bytes, ...] = ()
 
 
 class Collected:
@@ -32,13 +31,13 @@ class Collected:
         self.shape = Shape()
         self._first: dict[str, Any] | None = None
         self._order: tuple[str, ...] = ()
-        self._seen: dict[Any, tuple[bytes, ...]] = {}
+        self._seen = seen.Seen()
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - close() ends it
 
     @property
     def unique(self) -> int:
         """How many records there are that differ in their key, or where there is no key in anything."""
-        return len(self._seen) + self.keyless
+        return self._seen.unique + self.keyless
 
     @property
     def whole(self) -> tuple[int, ...]:
@@ -59,20 +58,18 @@ class Collected:
         self._file.write(line + "\n")
 
     def _is_repeat(self, row: dict[str, Any], line: str) -> bool:
-        content = hashlib.blake2b(self._canonical(row, line).encode(), digest_size=16).digest()
+        content = seen.digest(self._canonical(row, line))
         if not self.key:
-            self._seen.setdefault(content, _NOTHING)
+            self._seen.add(content, b"")
             return False
-        identity = self._identity(row)
-        if identity is None:
+        try:
+            identity = seen.key([row[name] for name in self.key])
+        except KeyError:
             self.keyless += 1
             return False
-        before = self._seen.get(identity, _NOTHING)
-        if content in before:
-            return True
-        self.conflicts += bool(before)
-        self._seen[identity] = (*before, content)
-        return False
+        found = self._seen.add(identity, content)
+        self.conflicts += found == seen.CONFLICT
+        return found == seen.REPEAT
 
     def _canonical(self, row: dict[str, Any], line: str) -> str:
         """The record as text in which the order of its fields makes no difference; mostly the line itself."""
@@ -80,16 +77,6 @@ class Collected:
             return line
         order = self._order if row.keys() == set(self._order) else sorted(row)
         return jsontext.dumps({name: row[name] for name in order})
-
-    def _identity(self, row: dict[str, Any]) -> Any:
-        """What tells the record from others, or None when it lacks a field of the key."""
-        try:
-            values = tuple(row[name] for name in self.key)
-        except KeyError:
-            return None
-        if any(isinstance(value, (dict, list)) for value in values):
-            return jsontext.dumps(values)
-        return values
 
     def lines(self) -> Iterator[str]:
         """The kept records as lines of JSON, in the order they came."""
@@ -107,3 +94,4 @@ class Collected:
 
     def close(self) -> None:
         self._file.close()
+        self._seen.close()
