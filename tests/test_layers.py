@@ -17,7 +17,7 @@ LIBRARY = REPOSITORY / "colony_lib"
 FLOORS = {"base": 0, "store": 1, "work": 2, "data": 2, "tui": 3, "cli": 4}
 SHARED_BY_CLI = {"colony_lib.cli.args", "colony_lib.cli.show"}
 # One executable in several files: its main module may import its parts.
-PARTS = {"args": "args_", "lineage": "lineage_", "metrics": "metrics_", "state": "state_", "workflow": "workflow_"}
+PARTS = {"args": "args_", "init": "init_", "lineage": "lineage_", "metrics": "metrics_", "state": "state_", "workflow": "workflow_"}
 HEAVY = {
     "anthropic", "pandas", "numpy", "jsonschema", "yaml", "requests", "filelock", "duckdb", "pyarrow", "cronsim",
     "dataclasses", "inspect", "textual", "rich", "asyncio", "logging", "subprocess", "urllib.request", "http.client", "uuid",
@@ -140,6 +140,6 @@ def test_every_executable_is_installed_by_pyproject_and_has_its_module() -> None
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert sorted(settings["script-files"]) == ["bin/colony", *(f"bin/{name}" for name in EXECUTABLES)]
     folders = {str(path.parent.relative_to(REPOSITORY)).replace("/", ".") for path in LIBRARY.rglob("*.py")}
-    assert set(settings["packages"]) == folders | {"colony_lib.schemas"}
+    assert set(settings["packages"]) == folders | {"colony_lib.schemas", "colony_lib.examples"}
     for name in EXECUTABLES:
         assert (LIBRARY / "cli" / f"{name.removeprefix('colony-').replace('-', '_')}.py").exists()

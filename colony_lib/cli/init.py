@@ -9,6 +9,10 @@ from colony_lib.base.errors import OK, USAGE, ColonyError
 from colony_lib.base.text import escape
 from colony_lib.cli import args, show
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _OWN = "agents lineage locks logs messages metrics runs schemas state workflows worktrees"
 FOLDERS = (
     *(f"staging/{stage}" for stage in ("raw", "transformed", "validated")),
@@ -17,101 +21,93 @@ FOLDERS = (
 )
 SCHEMAS = ("colony", "workflow", "models")  # copied, for editors
 
-IGNORED = """\
-# Made by 'colony init'. What runs leave behind stays out of the code's history; the definitions are part of it.
-# state/ goes to a branch of its own: 'colony state sync'.
-/*
-!/.gitignore
-!/models.json
-!/schemas/
-!/workflows/
-"""
-
-CONFIG = """\
-# yaml-language-server: $schema=.colony/schemas/colony.schema.json
-# The colony: who works here, and the settings they share. 'colony validate' checks this file.
-
-name: {name}
-
-# Where the state that agents share (.colony/state/) is kept besides this folder. With git-backed it also
-# travels on a git branch of its own: 'colony state sync'.
-shared_state:
-  backend: files # or git-backed
-  # location: in-repo # or the URL of a git remote
-
-# NAME=value lines for what the environment does not hold, under cron for example. Keep it out of git. A PATH in it
-# holds everywhere, so that steps find the same programs by cron and by hand.
-# env_file: .env
-
-# What every agent has unless it says otherwise.
-# defaults:
-#   model: claude-sonnet-5-5
-
-# Who is told when a run fails, the quality gate warns, a limit is reached, a metric passes a threshold, once each.
-# alerts:
-#   - on: [failure, budget]
-#     webhook: $SLACK_WEBHOOK # posts {{"text": ...}}; the URL stays in the environment, or the env_file
-#   - metrics: {{data_quality_score: "< 0.95"}}
-#     command: colony report --mail --run "$COLONY_RUN_ID" | mail -s "$COLONY_ALERT_TEXT" me@example.org
-
-agents:
-  - id: orchestrator
-    role: Orchestrator
-    model: claude-sonnet-5-5
-    startup_prompt: |
-      You coordinate the work of this colony: give out tasks, watch their progress, deal with failures.
-
-  - id: worker
-    role: Worker
-    model: claude-sonnet-5-5
-    # A value that begins with $ is taken from the environment when the agent is used. It is kept out of every
-    # log, output and file.
-    # env:
-    #   API_KEY: $MY_API_KEY
-    # A git worktree of its own, on this branch:
-    # worktree_branch: colony/worker
-    startup_prompt: |
-      You do one task at a time, check your work, and say plainly what you did.
-"""
-
-WORKFLOW = """\
-# yaml-language-server: $schema=../schemas/workflow.schema.json
-# A first workflow: 'colony workflow run hello'. A step with `run:` is a shell command; no model is called.
-workflow:
-  name: hello
-  description: Two commands, the second of which uses what the first one found
-
-  steps:
-    - name: look
-      run: |
-        printf '{"files": %s, "date": "%s"}\\n' "$(ls | wc -l)" "$COLONY_DATE"
-
-    - name: greet
-      depends_on: [look]
-      run: echo "Hello from" {{workflow.name}} "on {{steps.look.output.date}}, {{steps.look.output.files}} files here"
-"""
-
 
 def main(argv: list[str]) -> int:
     parser = args.Parser(
         "colony init",
         "make a colony of this folder",
-        ["colony init", "colony init --name flights", "colony -C ~/pipeline init"],
-        details="What is there already stays as it is; it is safe to run again. Prints the folder's path.",
+        [
+            "colony init",
+            "colony init --name flights",
+            "colony init --example hello my-hello",
+            "colony -C ~/pipeline init",
+        ],
+        details="What is there already stays as it is; it is safe to run again. Prints the folder's path. On a\n"
+        "terminal and without any option it asks for the name, an example and the time zone; Enter takes what is in brackets.\n"
+        "An unknown name after --example lists the examples.",
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="?", help="the folder, made when it is not there (default: this one)"
     )
     parser.add_argument(
         "--name", metavar="N", type=_name, help="what the colony is called (default: the folder's name)"
     )
+    parser.add_argument(
+        "--example",
+        metavar="E",
+        nargs="?",
+        const="",
+        help="lay down a working example; never over a file of yours",
+    )
+    parser.add_argument(
+        "--timezone", metavar="Z", type=_zone, help="the time zone of its schedules, such as Europe/Berlin"
+    )
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--force", action="store_true", help="overwrite colony.yml and the other files made here")
     args.add_lock_timeout(parser)
     given = parser.parse_args(argv)
-    root = _target()
+    if given.force and given.example is not None:
+        raise ColonyError(
+            "--force and --example together", fix="an example never overwrites: give an empty folder", code=USAGE
+        )
+    root = _target(given.directory)
+    if not argv:
+        _ask(root, given)
+    wanted = _wanted(given)
     _refuse_obstacles(root)
-    made = _make(root, given.name, given.force)
+    if given.example is not None:
+        from colony_lib.cli import init_example
+
+        init_example.refuse_other_files(root, wanted)
+    made = _make(root, given, wanted)
     _share()
-    _tell(root, made, bool(given.name))
+    _tell(root, made, given)
     show.value(root)
     return OK
+
+
+def _ask(root: str, given: Any) -> None:
+    """On a terminal: the options that nobody has given, one question each."""
+    from colony_lib.cli import init_questions
+
+    if not init_questions.may_ask(root):
+        return
+    from colony_lib.store import examples, schedule
+
+    given.name = init_questions.ask("Name of the colony", os.path.basename(root) or "colony", _name)
+    known = [init_questions.EMPTY, *examples.names()]
+
+    def one_of(answer: str) -> None:
+        if answer not in known:
+            raise ColonyError(f"'{escape(answer)}' is none of {', '.join(known)}", code=USAGE)
+
+    begin = init_questions.ask(f"Begin with ({', '.join(known)})", init_questions.EMPTY, one_of)
+    given.example = None if begin == init_questions.EMPTY else begin
+    if given.example is None or _has_schedule(given.example):
+        here = schedule.zone_name(schedule.machine_zone())
+        given.timezone = init_questions.ask("Time zone of its schedules", here, _zone)
+
+
+def _has_schedule(example: str) -> bool:
+    from colony_lib.cli import init_example
+
+    return init_example.has_schedule(example)
+
+
+def _zone(text: str) -> str:
+    from colony_lib.store import schedule
+
+    return schedule.zone_name(schedule.zone(text))
 
 
 def _name(text: str) -> str:
@@ -122,18 +118,31 @@ def _name(text: str) -> str:
     return text
 
 
-def _target() -> str:
-    """COLONY_ROOT, else the working directory; a colony's own folders are refused."""
+def _target(directory: str | None) -> str:
+    """DIR, else COLONY_ROOT, else the working directory; a colony's own folders are refused."""
     from colony_lib.store import env
 
-    root = os.path.realpath(env.get("COLONY_ROOT") or os.getcwd())
-    if not os.path.isdir(root):
+    place = directory or env.get("COLONY_ROOT")
+    root = os.path.realpath(place or os.getcwd())
+    if directory:
+        if os.path.lexists(root) and not os.path.isdir(root):
+            raise ColonyError(f"'{escape(root)}' is no folder", fix="give another one", code=USAGE)
+    elif not os.path.isdir(root):
         raise ColonyError(f"COLONY_ROOT is '{escape(root)}', which is no folder", fix="make it first", code=USAGE)
     if ".colony" in root.split(os.sep):
         raise ColonyError(
             f"'{escape(root)}' lies inside a .colony folder", fix="go to the project's own folder", code=USAGE
         )
     return root
+
+
+def _wanted(given: Any) -> dict[str, str]:
+    """{path: text} of an example's files; {} without one. ColonyError (USAGE) for an example that is not there."""
+    if given.example is None:
+        return {}
+    from colony_lib.cli import init_example
+
+    return init_example.files_of(given.example, _as_yaml(given.name) if given.name else None, given.timezone)
 
 
 def _refuse_obstacles(root: str) -> None:
@@ -147,33 +156,40 @@ def _refuse_obstacles(root: str) -> None:
     for name in ("colony.yml", ".colony/.gitignore", ".colony/workflows/hello.yaml"):
         if os.path.isdir(os.path.join(root, name)):
             raise ColonyError(f"'{escape(name)}' is in the way: it is a folder", fix="move it away", code=USAGE)
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise ColonyError(f"cannot write in '{escape(root)}'", fix="check the permissions", code=USAGE)
+    place = root
+    while not os.path.lexists(place):  # DIR is made, with what it lies in
+        place = os.path.dirname(place)
+    if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+        raise ColonyError(f"cannot write in '{escape(place)}'", fix="check the permissions", code=USAGE)
 
 
-def _make(root: str, name: str | None, force: bool) -> list[str]:
-    """Make what is missing; returns the names of the files written."""
+def _make(root: str, given: Any, wanted: dict[str, str]) -> list[str]:
+    """Make what is missing, of an example the files in `wanted`; returns the names of the files written."""
     from colony_lib.base import files, locks
+    from colony_lib.cli import init_example, init_files
     from colony_lib.store import paths, schema
 
-    text = {
-        ".colony/.gitignore": IGNORED,
-        "colony.yml": CONFIG.format(name=_as_yaml(name or os.path.basename(root) or "colony")),
-    }
-    for kind in SCHEMAS:
+    text = {".colony/.gitignore": init_files.IGNORED, **wanted}
+    if given.example is None:
+        text["colony.yml"] = init_files.CONFIG.format(name=_as_yaml(given.name or os.path.basename(root) or "colony"))
+    for kind in (*SCHEMAS, *(("pipeline",) if "pipeline.yml" in wanted else ())):
         text[f".colony/schemas/{kind}.schema.json"] = files.read_text(schema.file(kind))
     for folder in FOLDERS:
         files.make_dirs(os.path.join(root, folder))
     paths.use(root)
     made = []
     with locks.held(paths.lock("init"), what="colony init"):
+        if given.example is not None:
+            init_example.refuse_other_files(root, wanted)
         # Somebody who took the first workflow away does not want it back.
-        if force or not any(file.endswith((".yaml", ".yml")) for file in os.listdir(paths.workflow_folder())):
-            text[".colony/workflows/hello.yaml"] = WORKFLOW
+        elif given.force or not any(file.endswith((".yaml", ".yml")) for file in os.listdir(paths.workflow_folder())):
+            trigger = init_files.TRIGGER.format(zone=given.timezone) if given.timezone else ""
+            text[".colony/workflows/hello.yaml"] = init_files.WORKFLOW.replace("{trigger}\n", trigger or "\n")
         for file, content in text.items():
             path = os.path.join(root, file)
-            if force or not os.path.lexists(path):
-                files.write_text(path, content)
+            if given.force or not os.path.lexists(path):
+                files.make_dirs(os.path.dirname(path))
+                files.write_text(path, content, mode=init_example.mode(content))
                 made.append(file)
     return made
 
@@ -202,7 +218,7 @@ def _as_yaml(name: str) -> str:
     return jsontext.dumps("".join(c if c.isprintable() else "_" for c in name)[:100])
 
 
-def _tell(root: str, made: list[str], renamed: bool) -> None:
+def _tell(root: str, made: list[str], given: Any) -> None:
     import shlex
 
     from colony_lib.store import paths
@@ -214,8 +230,20 @@ def _tell(root: str, made: list[str], renamed: bool) -> None:
         show.note(f"made {', '.join(made)}; folders: staging reports metrics logs .colony")
     else:
         show.note("nothing to do: this is a colony already, and its files are as they were")
-    if renamed and "colony.yml" not in made:
+    if given.name and "colony.yml" not in made:
         show.note("colony.yml was there and keeps its name; write it there, or use --force")
-    here = "" if root == os.path.realpath(os.getcwd()) else f"-C {shlex.quote(root)} "
-    show.note(f"next:\n  colony {here}validate\n  colony {here}workflow run hello\n  colony {here}status")
+    if given.timezone and given.example and not _has_schedule(given.example):
+        show.note(f"no workflow of '{given.example}' has a schedule yet; the time zone is written nowhere")
+    elsewhere = root != os.path.realpath(os.getcwd())
+    if given.example is not None:
+        from colony_lib.base import files
+        from colony_lib.store import examples
+
+        page = files.read_text(os.path.join(root, "README.md"))
+        begin = f"cd {shlex.quote(root)} && " if elsewhere else ""
+        first, second = examples.first_commands(page)
+        show.note(f"next (README.md there says more):\n  {begin}{first}\n  {second}")
+    else:
+        here = f"-C {shlex.quote(root)} " if elsewhere else ""
+        show.note(f"next:\n  colony {here}validate\n  colony {here}workflow run hello\n  colony {here}status")
     sys.stderr.flush()
