@@ -33,8 +33,8 @@ def main(argv: list[str]) -> int:
             "colony -C ~/pipeline init",
         ],
         details="What is there already stays as it is; it is safe to run again. Prints the folder's path. On a\n"
-        "terminal and without any option it asks for the name, an example and the time zone; Enter takes what is in brackets.\n"
-        "An unknown name after --example lists the examples.",
+        "terminal and without any option it asks for the name, an example and the time zone; Enter takes what\n"
+        "is in brackets. An unknown name after --example lists the examples.",
     )
     parser.add_argument(
         "directory", metavar="DIR", nargs="?", help="the folder, made when it is not there (default: this one)"

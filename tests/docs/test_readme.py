@@ -70,7 +70,13 @@ def test_the_reference_is_what_help_says() -> None:
     assert reference.replaced(README) == README, "run 'make docs'"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/data-pipeline/README.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+        *(f"examples/{name}/README.md" for name in ("hello", "testing", "review", "data-pipeline")),
+    ],
+)
 def test_links_lead_somewhere(name: str) -> None:
     file = REPOSITORY / name
     for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text(encoding="utf-8")):

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.conftest import REPOSITORY, Result, clean_environment
 
 EXAMPLES = REPOSITORY / "examples"
-_LEFT_BY_RUNS = {"staging", "reports", "metrics", "logs", "warehouse", "backups", "data", "__pycache__"}
+_LEFT_BY_RUNS = {"staging", "reports", "metrics", "logs", "warehouse", "backups", "data", "dist", "__pycache__"}
 
 
 def copy(name: str, target: Path) -> Path:
@@ -41,8 +41,8 @@ def shell(command: str, cwd: Path, env: dict[str, str] | None = None, timeout: f
     )
 
 
-def commands(page: Path) -> list[str]:
+def commands(page: Path, language: str = "sh") -> list[str]:
     """The lines of a page's ```sh blocks, continued lines joined, comments left out."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").split("\n")
     return [line for line in lines if line.strip() and not line.startswith("#")]
