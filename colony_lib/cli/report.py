@@ -1,4 +1,4 @@
-"""`colony report`: a day's report in Markdown and JSON, its metrics and its alerts."""
+"""`colony report`: the report of a day or of a run as a page, Markdown and JSON; a day's metrics and alerts."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ same as a page for a browser in reports/daily_DATE.html, and metrics/daily_DATE.
 missing. Alerts of pipeline.yml that hold are broadcast, once for each run. Figures are recorded as the metrics
 pipeline_records_processed, pipeline_duration_seconds, pipeline_error_count and data_quality_score.
 
+Without a pipeline.yml it is the report of a run, the newest unless --run or --date names another, in
+reports/run_RUN.html, .md and .json. With one, --run without --date reports on the day whose data the run made, or,
+when it made none, on the run.
+
 --mail writes no file: it prints the text of a mail about one run of any workflow, the newest unless --run or --date
 names another, whether or not there is a pipeline.yml. Its first line, in ASCII, is fit for a subject; there is no
 header, because cron's MAILTO and `mail -s` write their own. To be mailed only when a run failed, from a crontab:
 
   colony workflow run daily-etl >/dev/null 2>&1 || colony report --mail
 
-exit status: 0 the report is written, whatever it says; 1 nothing at all is known of the date
+exit status: 0 the report is written, whatever it says; 1 nothing at all is known of the date, or there is no run
 """
 
 
 def main(argv: list[str]) -> int:
     parser = args.Parser(
         "colony report",
-        "write the report of a day",
+        "write the report of a day, or of a run",
         [
+            "colony report",
             "colony report --date 2013-02-08",
             "colony report --date 2013-02-08 --run latest",
-            "colony report --json | jq .quality_score",
+            "colony report --json | jq .files.html",
             "colony report --mail --run latest",
         ],
         DETAILS,
@@ -57,6 +62,10 @@ def main(argv: list[str]) -> int:
                 "--mail and --json together", fix="a run as JSON is 'colony workflow status --json'", code=USAGE
             )
         _mail(given)
+        return OK
+
+    if _of_a_run(given):
+        _report_run(given)
         return OK
 
     from colony_lib.data import pipeline as pipelines
@@ -80,6 +89,47 @@ def main(argv: list[str]) -> int:
         report = _make(pipeline, date, given.run, alerts)
     _print(report, given)
     return OK
+
+
+def _of_a_run(given: Any) -> bool:
+    """Whether the report is that of a run. With --run alone, `given.date` becomes that of the data which it made."""
+    from colony_lib.store import env, paths
+
+    if paths.root_or_none() is None:
+        return False
+    if not _has_pipeline(given.pipeline):
+        return True
+    if given.run is None or given.date is not None or env.step().get("run_id"):
+        return False
+    from colony_lib.store import runs
+
+    made = _validated(runs.find(given.run))
+    if not made:
+        return True
+    given.date = max(made)
+    return False
+
+
+def _report_run(given: Any) -> None:
+    from colony_lib.base.text import plural, show_duration
+    from colony_lib.data import runreport, summary
+
+    report = runreport.make(_run_of(given))
+    lines = [report["files"]["html"], f"run: {report['run_id']} of {report['workflow']}, {report['status']}"]
+    done = sum(step["status"] in ("completed", "cached") for step in report["steps"])
+    lines.append(f"completed: {done} of {plural(len(report['steps']), 'step')}")
+    if report["duration_seconds"] is not None:
+        lines.append(f"took: {show_duration(report['duration_seconds'])}")
+    if report["failed"]:
+        lines.append(f"failed: {report['failed']['name']}: {report['failed']['error']}")
+    summary.emit(report, lines, json=given.json)
+
+
+def _has_pipeline(file: str | None) -> bool:
+    from colony_lib.data import pipeline as pipelines
+    from colony_lib.store import paths
+
+    return file is not None or os.path.exists(os.path.join(paths.root(), pipelines.DEFAULT_FILE))
 
 
 def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[str, Any]:
@@ -125,18 +175,12 @@ def _run_of(given: Any) -> str:
 
 def _data_of(run: dict[str, Any], file: str | None) -> dict[str, Any] | None:
     """The report of the data that the run made, by its lineage; None without a pipeline file or such data."""
+    if not _has_pipeline(file):
+        return None
     from colony_lib.data import pipeline as pipelines
     from colony_lib.data import report as reports
-    from colony_lib.store import lineage, paths
 
-    if file is None and not os.path.exists(os.path.join(paths.root(), pipelines.DEFAULT_FILE)):
-        return None
-    # Often the data are of the day before the run's: its own events say which it has validated.
-    made: dict[str, dict[str, Any]] = {}
-    for event in lineage.of_run(run["run_id"]):
-        said = lineage.run_facet(event, "colony_provenance")
-        for entry in (said.get("datasets") or []) if said.get("tool") == "validate-data" else []:
-            made.setdefault(str(entry.get("date")), {})[str(entry.get("dataset"))] = entry.get("validation")
+    made = _validated(run["run_id"])
     if not made:
         return None
     day = max(made)
@@ -148,6 +192,18 @@ def _data_of(run: dict[str, Any], file: str | None) -> dict[str, Any] | None:
     found = report["validation"].items()  # the files; another run may have written them anew
     report["validation"] = {name: one for name, one in found if one["status"] == made[day].get(name)}
     return report
+
+
+def _validated(run_id: str) -> dict[str, dict[str, Any]]:
+    """{date: {dataset: verdict}} that the run has validated: often the data are of the day before its own."""
+    from colony_lib.store import lineage
+
+    made: dict[str, dict[str, Any]] = {}
+    for event in lineage.of_run(run_id):
+        said = lineage.run_facet(event, "colony_provenance")
+        for entry in (said.get("datasets") or []) if said.get("tool") == "validate-data" else []:
+            made.setdefault(str(entry.get("date")), {})[str(entry.get("dataset"))] = entry.get("validation")
+    return made
 
 
 def _page(report: dict[str, Any]) -> str:

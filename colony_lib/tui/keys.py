@@ -63,6 +63,8 @@ KEYS = (
         command="colony logs AGENT --step STEP"),
     Key("v", "v", "do('view')", "View", "bars, graph, or list", ("Workflow",), command="colony workflow status RUN"),
     Key("h", "h", "do('history')", "History", "choose another run", ("Workflow",), command="colony workflow history"),
+    Key("o", "o", "do('open')", "Report", "the run's report, as a page in a browser", ("Workflow",),
+        command="colony report --run RUN"),
     Key("left_square_bracket", "[", "do('older_attempt')", "", "the log of the attempt before", ("Workflow",),
         footer=False),
     Key("right_square_bracket", "]", "do('newer_attempt')", "", "the log of the attempt after", ("Workflow",),

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from colony_lib.base import text
-from colony_lib.tui import dialogs, runacts, runlines, runview
+from colony_lib.tui import browser, dialogs, runacts, runlines, runview
 from colony_lib.tui.filters import Filter
 from colony_lib.tui.logpanel import LogPanel
 from colony_lib.tui.logtail import Tail
@@ -214,6 +214,23 @@ class WorkflowTab(Tab):
         lines: list[tuple[str | None, Line]] = [(row["run_id"], runlines.history(row)) for row in self.found.history]
         screen = dialogs.Read("Runs, newest first", lines, "Enter opens a run")
         self.app.push_screen(screen, lambda key: self.colony.open_run(key) if key else None)
+
+    def do_open(self) -> None:
+        if self.view is None:
+            self.colony.tell("there is no run yet")
+        else:
+            self.colony.run_worker(self._open(self.view.run_id), group="act")
+
+    async def _open(self, run_id: str) -> None:
+        page, why = await browser.page(run_id, make=not self.colony.read_only)
+        if page is None:
+            self.colony.tell(why, "warn")
+            return
+        self.colony.tell(f"opening {page} …", stay=True)
+        if await browser.show(page):
+            self.colony.tell(f"✓ opened {page}", "ok")
+        else:
+            self.colony.tell(f"no browser here: the page is {page}", "warn", stay=True)
 
     def do_rerun(self) -> None:
         self._ask(runacts.again)
