@@ -189,10 +189,27 @@ def test_a_key_that_the_warehouse_does_not_know_closes_the_gate(place: Colony, d
     assert check["value"] == 0.2 and "not in the table flights: 41; 42;" in check["message"]
 
 
+def test_a_key_may_refer_to_a_view_of_the_warehouse(place: Colony, day: Bad) -> None:
+    document = json.loads((place.root / "pipeline.yml").read_text())
+    document["views"] = {"on_time": "SELECT flight_no AS number FROM flights WHERE delay < 30"}
+    place.write("pipeline.yml", json.dumps(document))
+    assert day(rows())["codes"] == [0, 0, 0]
+    key = {"fields": "flight_no", "reference": {"table": "on_time", "fields": "number"}}
+    document["datasets"]["late"] = {"source": "flights", "schema": {"fields": FIELDS[:1], "foreignKeys": [key]}}
+    place.write("pipeline.yml", json.dumps(document))
+    for count, code in ((29, 0), (31, 1)):
+        raw(place, rows(count), "2013-03-09")
+        assert cli.run("transform", ["late", "--date", "2013-03-09"]) == 0
+        assert cli.run("validate_data", ["late", "--date", "2013-03-09"]) == code
+    report = json.loads((place.root / "reports/validation_late_2013-03-09.json").read_text())
+    check = next(c for c in report["checks"] if c["name"] == "referential_integrity:flight_no")
+    assert check["message"].startswith("2 rows (6.45 %) with flight_no not in the table on_time: 30; 31")
+
+
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ({"table": "nowhere", "fields": "x"}, "there is no table 'nowhere' in w.duckdb"),
+        ({"table": "nowhere", "fields": "x"}, "there is no table or view 'nowhere' in w.duckdb"),
         ({"table": "flights", "fields": "x"}, "there is no column 'x' in the table flights"),
     ],
 )

@@ -128,8 +128,8 @@ class Warehouse(Protocol):
         that cannot be read, or has other columns than the table."""
 
     def distinct(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
-        """The different values of those columns together, in no order; FAILED for a table or column that is not
-        there."""
+        """The different values of those columns of a table or view together, in no order; FAILED for a name or column
+        that is not there."""
 
     def greatest(self, staged: Staged, column: str) -> str | int | float | None:
         """The greatest value of a column; times as ISO 8601, with Z when they had an offset."""

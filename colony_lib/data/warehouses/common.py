@@ -72,12 +72,13 @@ class Common(ABC):
         return dict(found[1])
 
     def distinct(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
-        there = self.columns(table)
-        if there is None:
-            raise ColonyError(f"there is no table '{escape(table)}' in {escape(self.shown)}")
+        is_table, there = self._catalog().get(table.lower(), (False, {}))
+        if not there:
+            raise ColonyError(f"there is no table or view '{escape(table)}' in {escape(self.shown)}")
         missing = [name for name in columns if name not in there]
         if missing:
-            raise ColonyError(f"there is no column '{escape(missing[0])}' in the table {escape(table)}")
+            what = "table" if is_table else "view"
+            raise ColonyError(f"there is no column '{escape(missing[0])}' in the {what} {escape(table)}")
         return [
             tuple(row) for row in self.rows(f"SELECT DISTINCT {', '.join(map(quote, columns))} FROM {quote(table)}")
         ]
