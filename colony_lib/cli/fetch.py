@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from colony_lib.base.errors import OK, USAGE, ColonyError
+from colony_lib.base.errors import BUSY, FAILED, OK, USAGE, ColonyError
 from colony_lib.cli import args, complain, show
 
 TYPE_CHECKING = False
@@ -19,6 +19,10 @@ Each source's records go to staging/raw/SOURCE_DATE.json, whole or not at all; w
 staging/quarantine/ and is named. The date is the one that the data is of, not today's: --date, else the run's
 (COLONY_DATE), else today.
 
+--retry-quarantine tries again what is there, of the day given or of every day: a reply, object or file that could
+not be read is asked for again and its day's file replaced whole; records that were left out and can be read now join
+their day. What still cannot be taken stays, with the attempt noted.
+
 exit status: 0 every source is complete; 1 one is not; 75 a rate limit or an open circuit breaker: try again later
 """
 
@@ -31,6 +35,7 @@ def main(argv: list[str]) -> int:
             "colony fetch --date 2013-02-08",
             "colony fetch flights weather --date yesterday --json | jq .files",
             "colony fetch --dry-run",
+            "colony fetch --retry-quarantine",
             "colony fetch --list",
         ],
         DETAILS,
@@ -42,6 +47,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--list", action="store_true", help="print the sources and fetch nothing")
     parser.add_argument("--dry-run", action="store_true", help="print what would be asked for and ask nobody")
+    parser.add_argument("--retry-quarantine", action="store_true", help="try again what was put into quarantine")
     parser.add_argument("--pipeline", metavar="FILE", help="the pipeline file (default: pipeline.yml)")
     args.add_lock_timeout(parser)
     args.add_json(parser)
@@ -52,6 +58,8 @@ def main(argv: list[str]) -> int:
     pipeline = pipelines.load(given.pipeline)
     if given.list:
         return _list(pipeline, given)
+    if given.retry_quarantine:
+        return _retry(pipeline, given)
     date = pipelines.logical_date(given.date)
     from colony_lib.data.fetch import Fetch
 
@@ -59,6 +67,21 @@ def main(argv: list[str]) -> int:
     if given.dry_run:
         return _plan(fetch.plan(), given)
     return _report(date, fetch.run(), given)
+
+
+def _retry(pipeline: Pipeline, given: Any) -> int:
+    if given.since or given.dry_run:
+        other = "--since" if given.since else "--dry-run"
+        raise ColonyError(f"--retry-quarantine goes with no {other}", fix=f"leave {other} out", code=USAGE)
+    from colony_lib.data import fetch_again
+    from colony_lib.data import pipeline as pipelines
+    from colony_lib.store import env
+
+    date = pipelines.logical_date(given.date) if given.date or env.get("COLONY_DATE") else None
+    codes = [_report(fetch.date, fetch.run(), given) for fetch in fetch_again.fetches(pipeline, given.sources, date)]
+    if not codes:
+        show.note("nothing waits in quarantine")
+    return next((code for code in (FAILED, USAGE, BUSY) if code in codes), OK)
 
 
 def _mark(text: str) -> str:

@@ -116,6 +116,8 @@ def line(outcome: Outcome) -> str:
         parts.append(f"{plural(figures['duplicates'], 'duplicate')} dropped")
     if figures["conflicts"]:
         parts.append(f"{figures['conflicts']:,} with a key that was there before")
+    if figures.get("joined"):
+        parts.append(f"{figures['joined']:,} out of quarantine")
     if figures["quarantined"]:
         parts.append(f"{figures['quarantined']:,} unreadable, in quarantine")
     return text + (f" ({', '.join(parts)})" if parts else "") + f" → {figures['filepath']}"
