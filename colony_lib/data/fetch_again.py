@@ -201,7 +201,7 @@ class _Again:
         for record in records:
             shape.add(record)
         drift = Drift(self.pipeline, self.request.name, shape)
-        policy = self.request.settings.get("schema_policy", "evolve")
+        policy = self.pipeline.schema_policy("sources", self.request.name)
         if policy == "evolve" or not (drift.new or drift.retyped):
             return list(records), drift
         reduced = [drift.reduce(record) for record in records]
@@ -270,7 +270,7 @@ class _Again:
             with envelope.Writer(self.path, envelope_head) as out:
                 for line in collected.lines():
                     out.add_line(line)
-        if self.request.settings.get("schema_policy", "evolve") == "evolve":
+        if self.pipeline.schema_policy("sources", self.request.name) == "evolve":
             Drift(self.pipeline, self.request.name, collected.shape).remember()
 
 

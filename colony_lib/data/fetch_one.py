@@ -136,7 +136,7 @@ def _check_whole(request: Request, source: Source, collected: Collected, keeper:
 def _check_drift(request: Request, source: Source, collected: Collected, drift: Drift, keeper: Keeper) -> str:
     """What is to be done about fields that have changed: 'evolve' or 'discard', told in the notes. ColonyError
     (FAILED), with what came put in quarantine, when the source's policy is to freeze them."""
-    policy: str = request.settings.get("schema_policy", "evolve")
+    policy = request.pipeline.schema_policy("sources", request.name)
     if not drift:
         return "evolve"
     if policy != "freeze":

@@ -133,16 +133,20 @@ def _load(
     plan = load_after.plan(pipeline, warehouse)
     standing = {item.dataset: _standing(warehouse, item, date) for item in items}
     staged: dict[str, Staged] = {}
+    notes: list[str] = []
     for item in items:
         if standing[item.dataset] is None:
             staged[item.dataset] = _staged(pipeline, warehouse, item)
+            notes += _discard(pipeline, warehouse, item, staged[item.dataset])
     tables: dict[str, dict[str, Any]] = {}
-    notes: list[str] = []
     changed_views = plan.changed(warehouse)
     warehouse_changes = bool(staged or changed_views)
     if warehouse_changes:
         warehouse.begin()
     try:
+        for item in items:  # all of them before any row, and any backup of rows
+            if item.dataset in staged and staged[item.dataset].rows:
+                notes += _fit(pipeline, warehouse, item, staged[item.dataset])
         for item in items:
             receipt = standing[item.dataset]
             if receipt is None:
@@ -199,6 +203,23 @@ def _staged(pipeline: Pipeline, warehouse: Warehouse, item: Item) -> Staged:
     return staged
 
 
+def _discard(pipeline: Pipeline, warehouse: Warehouse, item: Item, staged: Staged) -> list[str]:
+    """Leave out what the table has no place for, where that is the dataset's policy."""
+    if pipeline.schema_policy("datasets", item.dataset) != "discard":
+        return []
+    notes = warehouse.discard(item.table, staged, load_modes.own_columns(item))
+    if staged.rows and not staged.columns:
+        raise ColonyError(f"table '{item.table}' has none of the file's columns", where=item.shown, code=FAILED)
+    if notes and item.key:
+        warehouse.check_key(staged, item.key)
+    return notes
+
+
+def _fit(pipeline: Pipeline, warehouse: Warehouse, item: Item, staged: Staged) -> list[str]:
+    frozen = pipeline.schema_policy("datasets", item.dataset) == "freeze"
+    return warehouse.fit(item.table, staged, load_modes.own_columns(item), frozen=frozen)
+
+
 def _standing(warehouse: Warehouse, item: Item, date: str) -> dict[str, Any] | None:
     """The receipt that makes this load a repeat, or None.
 
@@ -223,6 +244,7 @@ def _already(warehouse: Warehouse, item: Item, receipt: dict[str, Any]) -> dict[
         "rows_after": rows,
         **dict.fromkeys(CHANGES, 0),
         "unchanged": item.head["record_count"],
+        "discarded": 0,
         "receipt": item.load_id,
         "loaded_at": receipt["loaded_at"],
         "repeat": True,
@@ -242,7 +264,7 @@ def _apply(
     dry_run: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Bring one dataset's rows into its table, check the arithmetic and write the receipt; (result, notes)."""
-    notes = warehouse.fit(item.table, staged, load_modes.own_columns(item)) if staged.rows else []
+    notes: list[str] = []
     there = warehouse.columns(item.table) is not None
     before = warehouse.count(item.table) if there else 0
     applied = load_modes.Applied()
@@ -265,6 +287,7 @@ def _apply(
         "rows_before": before,
         "rows_after": after,
         **counts,
+        "discarded": staged.discarded,
         "receipt": item.load_id,
         "loaded_at": clock.now(),
         "repeat": False,
@@ -354,7 +377,7 @@ def _add(tables: dict[str, dict[str, Any]], table: str, result: dict[str, Any]) 
     if first is None:
         tables[table] = result
         return
-    for key in (*CHANGES, "unchanged"):
+    for key in (*CHANGES, "unchanged", "discarded"):
         first[key] += result[key]
     first["rows_after"] = result["rows_after"]
     first["dataset"] += ", " + result["dataset"]

@@ -111,7 +111,7 @@ def items(pipeline: Pipeline, names: list[str], date: str, *, unchecked: bool) -
     refused: list[ColonyError] = []
     for item in found:
         try:
-            _open(item, date)
+            _open(pipeline, item, date)
             _pass(pipeline, item, date, unchecked)
         except ColonyError as error:
             refused.append(error)
@@ -127,7 +127,7 @@ def items(pipeline: Pipeline, names: list[str], date: str, *, unchecked: bool) -
     return found
 
 
-def _open(item: Item, date: str) -> None:
+def _open(pipeline: Pipeline, item: Item, date: str) -> None:
     try:
         item.fd = files.open_regular(item.file)
     except FileNotFoundError:
@@ -157,6 +157,8 @@ def _open(item: Item, date: str) -> None:
             f"the file says that it is of {escape(item.head['date'])}, not of {date}", where=item.shown, code=FAILED
         )
     identity = "\n".join((item.table, item.dataset, date, item.rows_sha256))
+    if pipeline.schema_policy("datasets", item.dataset) == "discard":
+        identity += "\ndiscard"  # the same rows under another policy may be other rows in the table
     item.load_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 

@@ -76,6 +76,12 @@ class Pipeline:
         """The dataset as written; ColonyError (FAILED) with the nearest names when there is none."""
         return self._entry("datasets", "dataset", name)
 
+    def schema_policy(self, section: str, name: str) -> str:
+        """'evolve', 'freeze' or 'discard': what is done when the fields of a source, or the columns of a dataset on
+        their way into its table, are not as they were. `section` is 'sources' or 'datasets'."""
+        entry = self.source(name) if section == "sources" else self.dataset(name)
+        return str(entry.get("schema_policy") or self.document.get("schema_policy") or "evolve")
+
     def _entry(self, section: str, kind: str, name: str) -> dict[str, Any]:
         entries = self.document.get(section) or {}
         if name not in entries:

@@ -194,6 +194,78 @@ def test_columns_are_added_widened_and_otherwise_refused(folder: Path, engine: E
     assert engine.query("select count(*) from t") == [(2,)]
 
 
+def policy(folder: Path, engine: Engine, word: str, **more: Any) -> None:
+    """The pipeline with a policy for columns that change."""
+    entry = {"load": {"table": "t", "mode": "upsert", "key": "k"}, "schema_policy": word, **more}
+    write_pipeline(folder, {"t": entry}, warehouse={"url": engine.url})
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"k": 2, "a": 2, "e": None, "b": 1}], "the column 'b' is new, and table 't' is frozen"),
+        ([{"k": 2, "a": 2.5, "e": None}], "column 'a' of table 't' is"),
+        ([{"k": 2, "a": 2, "e": 5}], "column 'e' of table 't' is"),
+        ([{"k": 2, "a": 2}], "table 't' has column 'e', the file has not"),
+    ],
+)
+def test_a_frozen_table_takes_rows_and_no_change(folder: Path, any_engine: Engine, rows: list[Any], said: str) -> None:
+    policy(folder, any_engine, "freeze")
+    day(folder, "t", [{"k": 1, "a": 1, "e": None}])
+    load()  # makes the table
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "w." not in path.name}
+    day(folder, "t", rows, NEXT)
+    assert said in refused(date=NEXT)
+    assert any_engine.query("select k, a, e from t") == [(1, 1, None)]
+    left = {path for path in folder.rglob("*") if path.is_file()} - before.keys()
+    assert not [path for path in left if "backups" in str(path)]
+    day(folder, "t", [{"k": 3, "a": 3, "e": None}], NEXT)
+    assert load(NEXT)["tables"]["t"]["inserted"] == 1
+
+
+def test_what_a_table_has_no_place_for_is_left_out_and_counted(folder: Path, any_engine: Engine) -> None:
+    policy(folder, any_engine, "discard")
+    day(folder, "t", [{"k": 1, "a": 1, "s": "x", "f": 1.5}])
+    load()
+    rows = [
+        {"k": 2, "a": 2.5, "s": 7, "f": 2, "b": True},
+        {"k": 3, "a": 4.0, "s": 8, "f": 3, "b": None},
+    ]
+    day(folder, "t", rows, NEXT)
+    summary = load(NEXT)
+    assert summary["tables"]["t"]["discarded"] == 2 and len(summary["notes"]) == 2
+    notes = " ".join(summary["notes"])
+    assert "left out column 'b' (1 value), which table 't' has not" in notes
+    assert "left out 1 value of column 'a' of 't': not BIGINT" in notes
+    assert any_engine.query("select k, a, s, f from t order by k")[1:] == [(2, None, "7", 2.0), (3, 4, "8", 3.0)]
+    assert load(NEXT)["tables"]["t"]["repeat"]
+    policy(folder, any_engine, "evolve")  # the same rows are another load now
+    day(folder, "t", [{**row, "s": str(row["s"])} for row in rows], NEXT)
+    assert "added column 'b'" in " ".join(load(NEXT)["notes"])
+    assert any_engine.query("select k, a from t order by k") == [(1, 1), (2, 2.5), (3, 4)]
+
+
+def test_texts_in_a_column_of_numbers_are_left_out_but_never_of_a_key(folder: Path, any_engine: Engine) -> None:
+    policy(folder, any_engine, "discard")
+    day(folder, "t", [{"k": 1, "a": 1}])
+    load()
+    day(folder, "t", [{"k": 2, "a": "12"}, {"k": 3, "a": "many"}, {"k": 4, "a": "007"}], NEXT)
+    assert load(NEXT)["tables"]["t"]["discarded"] == 2
+    assert any_engine.query("select k, a from t order by k") == [(1, 1), (2, 12), (3, None), (4, None)]
+    day(folder, "t", [{"k": "five", "a": 5}], "2013-02-10")
+    assert "1 row without a value in the key column 'k'" in refused(date="2013-02-10")
+    assert any_engine.query("select count(*) from t") == [(4,)]
+
+
+def test_the_policy_of_the_file_holds_where_nothing_else_is_said(folder: Path) -> None:
+    load_t = {"load": {"table": "t", "mode": "append"}}
+    write_pipeline(folder, {"t": load_t, "u": {**load_t, "schema_policy": "discard"}}, schema_policy="freeze",
+                   sources={"t": {"type": "file", "path": "x"}, "u": {"type": "file", "path": "x", "schema_policy": "evolve"}})  # fmt: skip
+    found = pipelines.load()
+    assert [found.schema_policy("datasets", name) for name in "tu"] == ["freeze", "discard"]
+    assert [found.schema_policy("sources", name) for name in "tu"] == ["freeze", "evolve"]
+
+
 def test_views_and_checks_follow_the_rows_or_take_everything_back(folder: Path, engine: Engine) -> None:
     views = {"big": "select k from t where k > 1", "bigger": "select max(k) as k from big"}
     pipeline(folder, engine, views=views, post_load=[{"name": "few", "sql": "select count(*) < 5 from t"}])

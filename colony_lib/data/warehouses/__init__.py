@@ -29,10 +29,10 @@ class Staged:
 
     `columns` {name: type} are the warehouse's own types; `declared` the columns whose type pipeline.yml says,
     `empty` those without a single value, `guessed` those whose type nobody could tell, `zoned` the times that had a
-    UTC offset. Without rows there are no columns.
+    UTC offset. Without rows there are no columns. `discarded` is how many values were left out of them.
     """
 
-    __slots__ = ("columns", "declared", "empty", "guessed", "rows", "table", "where", "zoned")
+    __slots__ = ("columns", "declared", "discarded", "empty", "guessed", "rows", "table", "where", "zoned")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Staged:
         self.guessed = guessed
         self.zoned = zoned
         self.where = where
+        self.discarded = 0
 
 
 class Warehouse(Protocol):
@@ -82,10 +83,14 @@ class Warehouse(Protocol):
     def columns(self, table: str) -> dict[str, str] | None:
         """{column: type} of a table, None when there is none; FAILED when the name is a view's."""
 
-    def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+    def discard(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+        """Leave out of the staged rows the columns that the table lacks, and the values that are not of their column's
+        type; returns what was left out, for people."""
+
+    def fit(self, table: str, staged: Staged, own: dict[str, str], *, frozen: bool = False) -> list[str]:
         """Make the table, or add the columns it lacks; returns what was changed, for people. `own` {name: type} are
         columns that the table has besides those of the rows. Refuses (FAILED) a column that the rows lack or whose
-        type has changed."""
+        type has changed; of a `frozen` table any change."""
 
     def day(self, date: str) -> str:
         """A date in SQL."""

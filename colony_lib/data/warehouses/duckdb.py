@@ -23,6 +23,7 @@ from colony_lib.data.warehouses.sqltext import (
     bare,
     check_free,
     check_lost,
+    check_not_frozen,
     check_own,
     literal,
     quote,
@@ -341,7 +342,7 @@ class DuckDB(Common):
             "ORDER BY c.table_name, c.column_index"
         )
 
-    def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+    def fit(self, table: str, staged: Staged, own: dict[str, str], *, frozen: bool = False) -> list[str]:
         there = self.columns(table)
         check_free(staged.columns, own, staged.where)
         if there is None:
@@ -362,13 +363,20 @@ class DuckDB(Common):
         for column, kind in list(staged.columns.items()):
             old = known.get(column.lower())
             if old is None:
+                check_not_frozen(frozen, table, column, staged.where)
                 self.define(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind}")
                 notes.append(f"added column '{column}' ({kind}) to table '{table}'; rows loaded before have none")
             elif old != kind:
-                notes += self._reconcile(table, column, old, kind, staged)
+                notes += self._reconcile(table, column, old, kind, staged, frozen)
         return notes
 
-    def _reconcile(self, table: str, column: str, old: str, kind: str, staged: Staged) -> list[str]:
+    def discard(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+        from colony_lib.data.warehouses.discard import discard
+
+        there = {name: kind for name, kind in (self.columns(table) or {}).items() if name not in own}
+        return discard(self, table, there, staged, lambda column: False) if there and staged.rows else []
+
+    def _reconcile(self, table: str, column: str, old: str, kind: str, staged: Staged, frozen: bool) -> list[str]:
         """Bring the rows' type and the table's together where no value is lost by it, else refuse."""
         name, rows = quote(column), quote(staged.table)
         back = f"try_cast(try_cast({name} AS {old}) AS {kind})"
@@ -379,10 +387,10 @@ class DuckDB(Common):
             self.run(f"ALTER TABLE {rows} ALTER COLUMN {name} TYPE {old} USING try_cast({name} AS {old})")
             staged.columns[column] = old
             return []
-        if not self.one(f"SELECT count({name}) FROM {quote(table)}"):
+        if not frozen and not self.one(f"SELECT count({name}) FROM {quote(table)}"):
             self.define(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE {kind} USING NULL")
             return [f"column '{column}' of '{table}', which had no value yet, is {kind} now (was {old})"]
-        widens = column not in staged.declared and kind == "DOUBLE" and _INTEGERS.fullmatch(old)
+        widens = not frozen and column not in staged.declared and kind == "DOUBLE" and _INTEGERS.fullmatch(old)
         beyond = f"SELECT count(*) FROM {quote(table)} WHERE {name} NOT BETWEEN -{EXACT} AND {EXACT}"
         if widens and not self.one(beyond):
             self.define(f"ALTER TABLE {quote(table)} ALTER COLUMN {name} TYPE DOUBLE")

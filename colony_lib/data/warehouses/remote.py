@@ -22,6 +22,7 @@ from colony_lib.data.warehouses.sqltext import (
     bare,
     check_free,
     check_lost,
+    check_not_frozen,
     check_own,
     quote,
     same_key,
@@ -167,7 +168,7 @@ class Remote(Common):
 
     # --- tables
 
-    def fit(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+    def fit(self, table: str, staged: Staged, own: dict[str, str], *, frozen: bool = False) -> list[str]:
         there = self.columns(table)
         check_free(staged.columns, own, staged.where)
         if there is None:
@@ -182,23 +183,53 @@ class Remote(Common):
         for column, kind in staged.columns.items():
             old, new = known.get(column.lower()), self.type_name(kind)
             if old is None:
+                check_not_frozen(frozen, table, column, staged.where)
                 self.define(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {new}")
                 notes.append(f"added column '{column}' ({new}) to table '{table}'; rows loaded before have none")
             elif old != new:
-                notes += self._reconcile(table, column, old, kind, staged)
+                notes += self._reconcile(table, column, old, kind, staged, frozen)
         return notes
 
-    def _reconcile(self, table: str, column: str, old: str, kind: str, staged: Staged) -> list[str]:
+    def discard(self, table: str, staged: Staged, own: dict[str, str]) -> list[str]:
+        """In the staging, and then the rows are handed over again."""
+        from colony_lib.data.warehouses.discard import discard
+
+        types = {name: kind for name, kind in (self.columns(table) or {}).items() if name not in own}
+        if not types or not staged.rows:
+            return []
+        kinds = self._kinds(table)
+        there = {
+            name: kinds[name] if self.type_name(kinds[name]).lower() == kind.lower() else None
+            for name, kind in types.items()
+        }
+        known = {name.lower(): kind for name, kind in types.items()}
+
+        def fits(column: str) -> bool:
+            return self._holds_all(column, known[column.lower()], staged.columns[column], staged)
+
+        before = dict(staged.columns)
+        notes = discard(self.staging, table, there, staged, fits)
+        if staged.columns != before and staged.columns:
+            self._hand_over(staged)
+        return notes
+
+    def _reconcile(self, table: str, column: str, old: str, kind: str, staged: Staged, frozen: bool) -> list[str]:
         """Bring the rows' type and the table's together where no value is lost by it, else refuse."""
         if column in staged.empty or self._holds_all(column, old, kind, staged):
             return []
         new = self.type_name(kind)
-        if not self.one(f"SELECT count({quote(column)}) FROM {quote(table)}"):
+        if not frozen and not self.one(f"SELECT count({quote(column)}) FROM {quote(table)}"):
             self._retype(table, column, new)
             self._known = None
             return [f"column '{column}' of '{table}', which had no value yet, is {new} now (was {old})"]
         beyond = f"SELECT count(*) FROM {quote(table)} WHERE {quote(column)} NOT BETWEEN -{EXACT} AND {EXACT}"
-        if kind == "DOUBLE" and column not in staged.declared and self._is_whole(old) and not self.one(beyond):
+        if (
+            not frozen
+            and kind == "DOUBLE"
+            and column not in staged.declared
+            and self._is_whole(old)
+            and not self.one(beyond)
+        ):
             self._widen(table, column)
             self._known = None
             return [f"column '{column}' of '{table}' is {self.type_name('DOUBLE')} now (was {old})"]

@@ -68,6 +68,17 @@ def check_free(columns: dict[str, str], own: dict[str, str], where: str) -> None
         )
 
 
+def check_not_frozen(frozen: bool, table: str, column: str, where: str) -> None:
+    """ColonyError when the table is to stay as it is and lacks the column."""
+    if frozen:
+        raise ColonyError(
+            f"the column '{escape(column)}' is new, and table '{table}' is frozen",
+            where=where,
+            fix="take it out in the transformation, or into the table by 'schema_policy: evolve'",
+            code=FAILED,
+        )
+
+
 def another_type(table: str, column: str, old: str, new: str, where: str) -> ColonyError:
     """The refusal of a column whose type has changed."""
     return ColonyError(
