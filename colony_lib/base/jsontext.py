@@ -106,6 +106,16 @@ def loads(text: str | bytes, *, where: str | None = None) -> Any:
         raise ColonyError(f"not JSON: {what}", where=where, code=USAGE) from None
 
 
+def scan(text: str, start: int) -> tuple[Any, int]:
+    """(the value that begins at that place of the text, the place behind it). ValueError or StopIteration when none
+    does, or not a whole one; the package json must have been imported. A lone surrogate is not noticed."""
+    if _scan is not None:
+        return _scan(text, start)
+    import json
+
+    return json.JSONDecoder(parse_constant=_constant, parse_float=_float).raw_decode(text, start)
+
+
 def loads_lines(block: bytes) -> list[Any] | None:
     """The values of a block in which every line is JSON and ends with a newline, at once. None for a block with any
     other line in it (a blank one, damage), which then must be read with care."""

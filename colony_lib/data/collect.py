@@ -20,10 +20,12 @@ _IN_MEMORY = 16 * 1024 * 1024  # bytes; more goes to a file without a name, whic
 
 class Collected:
     """Records, each once: `count` kept, `duplicates` dropped (same key, same content), `conflicts` kept though
-    their key was there before with another content."""
+    their key was there before with another content. One without a key that `remembers` nothing counts no repeats, and
+    stays small however many there are."""
 
-    def __init__(self, key: list[str]) -> None:
+    def __init__(self, key: list[str], *, remembers: bool = True) -> None:
         self.key = key
+        self._remembers = remembers or bool(key)
         self.count = 0
         self.duplicates = 0
         self.conflicts = 0
@@ -58,6 +60,9 @@ class Collected:
         self._file.write(line + "\n")
 
     def _is_repeat(self, row: dict[str, Any], line: str) -> bool:
+        if not self._remembers:
+            self.keyless += 1
+            return False
         content = seen.digest(self._canonical(row, line))
         if not self.key:
             self._seen.add(content, b"")
@@ -85,7 +90,7 @@ class Collected:
 
     def check_key(self) -> None:
         """ColonyError (FAILED) when no record has the key: then it is the key's name that is wrong."""
-        if self._first is not None and self.keyless == self.count:
+        if self.key and self._first is not None and self.keyless == self.count:
             missing = next(name for name in self.key if name not in self._first)
             fields = ", ".join(escape(name) for name in list(self._first)[:12])
             raise ColonyError(

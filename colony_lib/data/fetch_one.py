@@ -27,7 +27,8 @@ def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
     a retry (`again`) of what is there already."""
     started = time.monotonic()
     keeper = Keeper(request.pipeline, request.name, request.date, clock.now(), request.since, again=again)
-    collected = Collected(key_of(request))
+    pages = request.settings.get("pagination", {})  # without a total to come to, nobody asks how many differ
+    collected = Collected(key_of(request), remembers="total" in pages or "total_header" in pages)
     path: str | None = None
     with expected() as trouble:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 import time
@@ -10,7 +11,7 @@ from http import HTTPStatus
 from colony_lib.base import clock, jsontext
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.base.text import cut, escape, show_duration
-from colony_lib.data import readers
+from colony_lib.data import readers, streamed
 from colony_lib.data.quarantine import Unreadable
 from colony_lib.data.transport import NoAnswer, Reply, Transport
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 1e9  # seconds; a longer Retry-After is cut to it
 REFUSALS = 10  # answers of 429 in a row to one request; more is not a rate limit that waiting helps against
 _AGAIN = (408, 425, 500, 502, 503, 504)
+LINES, STREAM = object(), object()  # instead of a value: a reply that is to be read record by record
+_NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 
@@ -81,6 +84,7 @@ class Client:
         bucket: Bucket | None,
         tally: Tally,
         stop: threading.Event,
+        lines: bool = False,
     ) -> None:
         self.transport = transport
         self.retry = retry
@@ -88,10 +92,11 @@ class Client:
         self.bucket = bucket
         self.tally = tally
         self.stop = stop
+        self.lines = lines
 
     def get(self, url: str, params: Mapping[str, str], *, end: bool = False) -> tuple[Any, Reply] | None:
-        """(the reply's JSON value, the reply); None when the answer is 404 and `end` says that this means there
-        is no more.
+        """(the reply's JSON value, or LINES or STREAM for one to be read by records, the reply); None when the answer
+        is 404 and `end` says that this means there is no more.
 
         ColonyError: FAILED when the attempts are used up or the answer cannot get better (Unreadable with the body
         when it was no JSON); BUSY when the source or our own limit asks for a wait longer than max_wait, or the circuit
@@ -143,7 +148,7 @@ class Client:
             self.breaker.succeeded()
             raise
         try:
-            result = None if end and reply.status == 404 else (_judged(reply), reply)
+            result = None if end and reply.status == 404 else (_judged(reply, self.lines), reply)
         except _Again as again:
             if again.ill:
                 self.breaker.failed(again.reason)
@@ -177,13 +182,14 @@ class Client:
         return ColonyError(f"{again.reason} {times} ({self._shown(url, params)})", code=FAILED)
 
 
-def _judged(reply: Reply) -> Any:
-    """The JSON of a good answer; _Again or ColonyError for any other."""
+def _judged(reply: Reply, lines: bool) -> Any:
+    """The JSON of a good answer, STREAM for one that is to be read record by record; _Again or ColonyError for any
+    other. `lines`: it is NDJSON whatever it calls itself."""
     status = reply.status
     if status == 204:
         return []
     if 200 <= status < 300:
-        return _json(reply)
+        return _records(reply, lines)
     said = _said(reply)
     if status == 429:
         raise _Again("the source's rate limit (429)", after=retry_after(reply), limited=True, ill=False)
@@ -193,16 +199,30 @@ def _judged(reply: Reply) -> Any:
     raise ColonyError(f"{said} from {reply.url}", fix=fix, code=FAILED)
 
 
+def _records(reply: Reply, lines: bool) -> Any:
+    if lines or _type(reply) in _NDJSON:
+        if streamed.cut_short(reply.file or io.BytesIO(reply.body)):
+            raise _Again("the reply ends in the middle of a record", body=reply.body)
+        return LINES
+    return _json(reply)
+
+
+def _type(reply: Reply) -> str:
+    return reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
 def _json(reply: Reply) -> Any:
     """The reply's JSON value, whatever it calls itself; _Again with the body and what it is instead."""
     kind = reply.headers.get("Content-Type", "")
     start = reply.body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html")) or (start.startswith(b"<") and "html" in kind.lower()):
         raise _Again(f"HTML instead of JSON{_title(reply.body)}", body=reply.body)
+    if reply.file is not None:
+        return STREAM
     try:
         return jsontext.loads(_decoded(reply.body, kind))
     except ColonyError as error:
-        named = kind.partition(";")[0].strip().lower()
+        named = _type(reply)
         what = error.what if "json" in named or not named else f"{error.what} (its type is {escape(named)[:60]})"
         raise _Again(f"the reply is {what}", body=reply.body) from None
 

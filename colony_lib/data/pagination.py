@@ -10,6 +10,7 @@ from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape
 from colony_lib.data import readers
+from colony_lib.data.streamed import Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class Pages:
         """Whether a 404 now means that there are no more pages."""
         return self.page > 1 and self.kind in ("page", "offset")
 
-    def follow(self, value: Any, headers: Mapping[str, str], location: str, records: list[Any], unique: int) -> bool:
+    def follow(
+        self, value: Any, headers: Mapping[str, str], location: str, records: list[Any] | Seen, unique: int
+    ) -> bool:
         """Take in a page and prepare the next request; False when this page was the last.
 
         `location` is where relative links start, `unique` how many records there are so far without repeats.
@@ -77,7 +80,7 @@ class Pages:
     def _has_all(self, unique: int) -> bool:
         return self.kind in ("page", "offset") and self.total is not None and unique >= self.total
 
-    def _next(self, value: Any, headers: Mapping[str, str], location: str, records: list[Any]) -> bool:
+    def _next(self, value: Any, headers: Mapping[str, str], location: str, records: list[Any] | Seen) -> bool:
         if self.kind == "page":
             pages = self._count(value, "pages")
             if not records or (pages is not None and self.page >= pages):
@@ -133,10 +136,13 @@ class Pages:
             )
         self._seen.add(key)
 
-    def _refuse_repeat(self, records: list[Any]) -> None:
+    def _refuse_repeat(self, records: list[Any] | Seen) -> None:
         if len(records) < 2:
             return
-        content = hashlib.blake2b(jsontext.dumps(records).encode(), digest_size=16).digest()
+        if isinstance(records, Seen):
+            content = records.content
+        else:
+            content = hashlib.blake2b(jsontext.dumps(records).encode(), digest_size=16).digest()
         before = self._contents.setdefault(content, self.page)
         if before != self.page:
             hint = (

@@ -14,7 +14,7 @@ from colony_lib.base.text import escape
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Protocol
+    from typing import IO, Any, Protocol
 
     Row = dict[str, Any]
 
@@ -66,6 +66,29 @@ def unzip(data: bytes, name: str, limit: int = files.LIMIT) -> bytes:
     return plain
 
 
+def unzip_file(file: IO[bytes], name: str, limit: int) -> IO[bytes]:
+    """As `unzip`, of a file and without holding it."""
+    import tempfile
+
+    file.seek(0)
+    if file.read(2) != b"\x1f\x8b":
+        return file
+    import gzip
+    import zlib
+
+    file.seek(0)
+    plain: IO[bytes] = tempfile.SpooledTemporaryFile(8 << 20)  # noqa: SIM115 - handed on
+    try:
+        with gzip.GzipFile(fileobj=file, mode="rb") as packed:
+            while block := packed.read(1 << 18):
+                plain.write(block)
+                if plain.tell() > limit:
+                    raise ColonyError(f"unpacks to more than {limit:,} bytes", where=name, code=FAILED)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ColonyError(f"not whole gzip: {escape(error)}", where=name, code=FAILED) from None
+    return plain
+
+
 def detect(data: bytes, path: str = "-") -> str:
     """'csv', 'json', 'ndjson' or 'parquet': by the name's suffix, else by what it begins with."""
     if data.startswith(_PARQUET) and data.endswith(_PARQUET):
@@ -106,17 +129,22 @@ def _kind(value: Any) -> str:
 def ndjson(data: bytes, name: str, problems: Problems) -> Iterator[Row]:
     """The object on each line; empty lines count and are passed over."""
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = jsontext.loads(line)
-        except ColonyError as error:
-            problems.append((number, error.what, shown(line)))
-            continue
-        if isinstance(value, dict):
-            yield value
-        else:
-            problems.append((number, f"the record is {_kind(value)}, not an object", value))
+        yield from ndjson_line(line, number, problems)
+
+
+def ndjson_line(line: bytes, number: int, problems: Problems) -> Iterator[Row]:
+    """The object on one line, none on an empty one."""
+    if not line.strip():
+        return
+    try:
+        value = jsontext.loads(line)
+    except ColonyError as error:
+        problems.append((number, error.what, shown(line)))
+        return
+    if isinstance(value, dict):
+        yield value
+    else:
+        problems.append((number, f"the record is {_kind(value)}, not an object", value))
 
 
 def shown(data: bytes | str, limit: int = 2000) -> str:

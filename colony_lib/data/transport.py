@@ -5,7 +5,9 @@ The deadline holds for the whole exchange, however slowly the server drips; keys
 
 from __future__ import annotations
 
+import io
 import socket
+import tempfile
 import time
 from urllib.parse import quote, unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -16,16 +18,21 @@ from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, show_duration
 from colony_lib.data import readers
 from colony_lib.data.deadline import Adapter, Sockets
+from colony_lib.data.streamed import LARGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import IO, Any
 
 REDIRECTS = 5
 ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 _CHUNK = 64 * 1024
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": f"colony/{__version__}"}
+_HEADERS = {
+    "Accept": "application/json, application/x-ndjson;q=0.9",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": f"colony/{__version__}",
+}
 
 
 class NoAnswer(Exception):
@@ -38,14 +45,18 @@ class NoAnswer(Exception):
 
 
 class Reply:
-    """A whole answer; `url` is the one that gave it, after redirects, with the keys in it masked."""
+    """A whole answer; `url` is the one that gave it, after redirects, with the keys in it masked. A large body is in a
+    file without a name, `file`, and `body` is its start."""
 
-    __slots__ = ("body", "headers", "location", "status", "url")
+    __slots__ = ("body", "file", "headers", "location", "status", "url")
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, location: str, url: str) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: IO[bytes], location: str, url: str) -> None:
         self.status = status
         self.headers = headers
-        self.body = body
+        size = body.seek(0, io.SEEK_END)
+        body.seek(0)
+        self.file = body if size > LARGE else None
+        self.body = body.read(_CHUNK if self.file else -1)
         self.location = location  # as asked for, without the keys: what relative links start from
         self.url = url
 
@@ -104,7 +115,7 @@ class Transport:
                 if response.status_code not in (301, 302, 303, 307, 308) or not target:
                     body = self._body(response)
                     if response.ok:  # an error's body may be cut
-                        body = readers.unzip(body, self.shown(url), self.max_bytes)
+                        body = readers.unzip_file(body, self.shown(url), self.max_bytes)
                     return Reply(response.status_code, response.headers, body, url, self.shown(url))
                 response.close()
                 url = self._redirected(url, target)
@@ -134,24 +145,25 @@ class Transport:
         except Exception as error:
             raise self._failure(error) from None
 
-    def _body(self, response: requests.Response) -> bytes:
+    def _body(self, response: requests.Response) -> IO[bytes]:
         limit = self.max_bytes if response.ok else ERROR_BODY
         length = response.headers.get("Content-Length", "")
         said = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
         if response.ok and said is not None and said > limit:
             response.close()
             raise self._too_large()
-        chunks: list[bytes] = []
+        body: IO[bytes] = tempfile.SpooledTemporaryFile(LARGE)  # noqa: SIM115 - it ends with its reply
         size = 0
         try:
             for chunk in response.iter_content(_CHUNK):
-                chunks.append(chunk)
+                body.write(chunk)
                 size += len(chunk)
                 if size > limit:
                     response.close()
                     if response.ok:
                         raise self._too_large()
-                    return b"".join(chunks)[:limit]
+                    body.truncate(limit)
+                    return body
             if said is not None and response.raw.tell() < said:
                 raise NoAnswer("the reply was cut short")
         except (ColonyError, NoAnswer):
@@ -160,7 +172,7 @@ class Transport:
             raise self._failure(error) from None
         if self._sockets.expired:
             raise self._late()  # a socket that was ended looks like one whose sender is done
-        return b"".join(chunks)
+        return body
 
     def _late(self) -> NoAnswer:
         return NoAnswer(f"no whole reply within {show_duration(self.timeout)}")

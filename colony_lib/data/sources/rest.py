@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import duration, show_duration
 from colony_lib.data import readers
-from colony_lib.data.http import Client, Retry
+from colony_lib.data.http import LINES, STREAM, Client, Retry
 from colony_lib.data.limits import Breaker, Bucket
 from colony_lib.data.pagination import MAX_PAGES, Pages
 from colony_lib.data.pipeline import byte_count, variables_in
 from colony_lib.data.quarantine import Unreadable
+from colony_lib.data.streamed import Document, Lines, Seen
 from colony_lib.data.transport import Auth, Transport, origin, with_query
 
 TYPE_CHECKING = False
@@ -191,7 +193,13 @@ class Source:
         pages = self._pages()
         transport = self._transport()
         client = Client(
-            transport, retry=self.retry, breaker=self.breaker, bucket=self.bucket, tally=tally, stop=self.request.stop
+            transport,
+            retry=self.retry,
+            breaker=self.breaker,
+            bucket=self.bucket,
+            tally=tally,
+            stop=self.request.stop,
+            lines=self.request.settings.get("format") == "ndjson",
         )
         try:
             while True:
@@ -202,8 +210,18 @@ class Source:
                 tally.pages += 1
                 tally.origin = f"page {pages.page} ({reply.url})"
                 try:
-                    records = [] if reply.status == 204 else readers.records_in(value, self.records)
-                    yield records
+                    records: list[Any] | Seen
+                    if value is LINES or value is STREAM:
+                        records = Seen()
+                        file = reply.file or io.BytesIO(reply.body)
+                        page = Lines(file, tally.problems) if value is LINES else Document(file, self.records)
+                        for batch in page.batches():
+                            records.add(batch)
+                            yield batch
+                        value = page.value
+                    else:
+                        records = [] if reply.status == 204 else readers.records_in(value, self.records)
+                        yield records
                     if not pages.follow(
                         value, reply.headers, reply.location, records, tally.unique + len(tally.problems)
                     ):
