@@ -23,7 +23,8 @@ from tests.bench.measure import Failed, Stopwatch, stopwatch
 from tests.bench.suite import QUICK, Bench, Group, Row, Sizes, say
 from tests.conftest import REPOSITORY, clean_environment
 
-NAMES = ("run", "chain", "resume", "small", "tasks", "metrics", "logs", "quality", "writers")  # modules of tests.bench.rows
+# modules of tests.bench.rows
+NAMES = ("run", "chain", "resume", "small", "tasks", "metrics", "logs", "quality", "load", "writers")
 COLUMNS = ("what", "measured", "aim", "spread")
 PLACE = REPOSITORY / "build" / "bench"  # beside the checkout: /tmp is memory on many machines
 
