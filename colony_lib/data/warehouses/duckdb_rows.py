@@ -8,18 +8,22 @@ is taken as the column's type or refused, never bent to it: DuckDB's own casts w
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged
-from colony_lib.data.warehouses.sqltext import literal, quote
+from colony_lib.data.warehouses.sqltext import EXACT, literal, quote
 
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.duckdb import DuckDB
 
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one record
+LINE_USUAL = 1024 * 1024
+_TOO_LONG = re.compile("max(imum)?[ _]line[ _]size", re.IGNORECASE)
 _FIELD_MARK = "\x01"  # JSON cannot hold it unescaped, so no line is ever split at it
 
 # Table Schema type → (the type json_transform reads, the column's type). `_expression` goes from one to the other.
@@ -69,17 +73,46 @@ def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[
     keys = _keys(db, lines, where)
     kinds = _kinds(db, lines, keys)
     types = {key: _type(db, lines, key, kinds[key], declared.get(key), found.get(key), where) for key in keys}
-    read = {key: _TYPES[types[key]][0] for key in keys}
     columns = {key: _TYPES[types[key]][1] for key in keys}
-    wanted = ", ".join(f"{_expression(types[key], quote(key))} AS {quote(key)}" for key in keys)
-    source = f"SELECT unnest(json_transform(line, {literal(jsontext.dumps(read))})) FROM {quote(lines)}"
-    db.run(f"CREATE OR REPLACE TEMP TABLE {quote(table)} AS SELECT {wanted} FROM ({source})")
+    _transform(db, lines, table, types, kinds)
     _check_values(db, lines, table, keys, types, kinds, where)
     zoned = {key for key in keys if types[key] == "datetime" and kinds[key] and _is_zoned(db, lines, key, where)}
     db.run(f"DROP TABLE {quote(lines)}")
     empty = {key for key in keys if not kinds[key]}
     guessed = {key for key in empty if key not in declared and found.get(key) not in _KINDS}
     return Staged(table, columns, rows, {key for key in keys if key in declared}, empty, guessed, zoned, where)
+
+
+def _transform(db: DuckDB, lines: str, table: str, types: dict[str, str], kinds: dict[str, dict[str, int]]) -> None:
+    """Make the table of the rows. Whole numbers are read as numbers, which is quicker; where a value is not one so
+    (it may be too large for it to be told), its column is read as text, which tells every digit."""
+    exact: set[str] = set()
+    while True:
+        read = {key: _TYPES[kind][0] for key, kind in types.items()}
+        wanted = {key: _expression(kind, quote(key)) for key, kind in types.items()}
+        quick = {key for key, kind in types.items() if kind in ("integer", "year") and key not in exact}
+        for key in quick:
+            if kinds[key].keys() <= {"BIGINT", "UBIGINT"}:
+                read[key], wanted[key] = "BIGINT", quote(key)
+            elif kinds[key].keys() <= {"BIGINT", "UBIGINT", "DOUBLE"}:
+                read[key], wanted[key] = (
+                    "DOUBLE",
+                    f"CASE WHEN {_whole(quote(key))} THEN try_cast({quote(key)} AS BIGINT) END",
+                )
+        source = f"SELECT unnest(json_transform(line, {literal(jsontext.dumps(read))})) FROM {quote(lines)}"
+        shown = ", ".join(f"{value} AS {quote(key)}" for key, value in wanted.items())
+        db.run(f"CREATE OR REPLACE TEMP TABLE {quote(table)} AS SELECT {shown} FROM ({source})")
+        exact = {key for key, count in _counts(db, table, quick).items() if count != sum(kinds[key].values())}
+        if not exact:
+            return
+
+
+def _counts(db: DuckDB, table: str, keys: Collection[str]) -> dict[str, int]:
+    """How many values each of the columns has."""
+    if not keys:
+        return {}
+    found = db.rows(f"SELECT {', '.join(f'count({quote(key)})' for key in keys)} FROM {quote(table)}")[0]
+    return dict(zip(keys, found, strict=True))
 
 
 def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
@@ -92,13 +125,20 @@ def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
     # no character of a path is taken for a pattern.
     reader = (
         f"read_csv('/dev/fd/{fd}', columns={{'line': 'VARCHAR'}}, delim='{_FIELD_MARK}', quote='', escape='', "
-        f"comment='', header=false, auto_detect=false, new_line='\\n', max_line_size={min(size + 1, LINE_LIMIT)})"
+        f"comment='', header=false, auto_detect=false, new_line='\\n', max_line_size="
     )
-    db.run(
-        f"CREATE OR REPLACE TEMP TABLE {quote(lines)} AS SELECT rtrim(line, ',') AS line FROM {reader} "
-        "WHERE starts_with(line, '{') AND NOT ends_with(line, '[')",
-        doing=f"cannot read '{where}'",
-    )
+    # A file is read by several threads at once only when lines must be short; that they are not is an error.
+    for limit in (LINE_USUAL, LINE_LIMIT):
+        try:
+            db.run(
+                f"CREATE OR REPLACE TEMP TABLE {quote(lines)} AS SELECT regexp_replace(line, ',$', '') AS line "
+                f"FROM {reader}{min(size + 1, limit)}) WHERE starts_with(line, '{{') AND NOT ends_with(line, '[')",
+                doing=f"cannot read '{where}'",
+            )
+            break
+        except ColonyError as error:
+            if limit == LINE_LIMIT or size < limit or not _TOO_LONG.search(error.what):
+                raise
     rows: int = db.one(f"SELECT count(*) FROM {quote(lines)}")
     if rows != said:
         raise ColonyError(
@@ -115,7 +155,10 @@ def _keys(db: DuckDB, lines: str, where: str) -> list[str]:
     found: dict[str, None] = {}
     doing = f"cannot read '{where}'"
     first = db.rows(f"SELECT json_keys(line) FROM {quote(lines)} LIMIT 1", doing=doing)
-    for (keys,) in first + sorted(db.rows(f"SELECT DISTINCT json_keys(line) FROM {quote(lines)}", doing=doing)):
+    alike = f"SELECT count(*) FROM {quote(lines)} WHERE json_keys(line) IS DISTINCT FROM ?"
+    others = db.rows(alike, [first[0][0]], doing=doing)[0][0]
+    more = db.rows(f"SELECT DISTINCT json_keys(line) FROM {quote(lines)}", doing=doing) if others else []
+    for (keys,) in first + sorted(more):
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise ColonyError(f"a record has '{escape(twice)}' twice", where=where, code=FAILED)
@@ -230,14 +273,18 @@ def _text_of(key: str) -> str:
     return f"json_extract_string(line, {_pointer(key)})"
 
 
+def _whole(number: str) -> str:
+    """SQL that tells whether a double is one whole number and no other: 517.0 is 517."""
+    return f"{number} = trunc({number}) AND abs({number}) < {EXACT}"
+
+
 def _expression(kind: str, value: str) -> str:
     """SQL that gives the value in the column's type, or NULL when it is none of that type."""
     if kind in ("integer", "year"):
         number = f"try_cast({value} AS DOUBLE)"
-        exact = f"{number} = trunc({number}) AND abs({number}) < 9007199254740992"  # 2^53: 517.0 is 517
         return (
             f"CASE WHEN regexp_full_match({value}, '-?\\d+') THEN try_cast({value} AS BIGINT) "
-            f"WHEN {exact} THEN try_cast({number} AS BIGINT) END"
+            f"WHEN {_whole(number)} THEN try_cast({number} AS BIGINT) END"
         )
     if kind == "number":
         return f"CASE WHEN isfinite({value}) THEN {value} END"
@@ -263,8 +310,7 @@ def _check_values(
     kinds: dict[str, dict[str, int]],
     where: str,
 ) -> None:
-    counts = db.rows(f"SELECT {', '.join(f'count({quote(key)})' for key in keys)} FROM {quote(table)}")[0]
-    for key, count in zip(keys, counts, strict=True):
+    for key, count in _counts(db, table, keys).items():
         given = sum(kinds[key].values())
         if count != given:
             text = _text_of(key)

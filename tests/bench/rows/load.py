@@ -89,7 +89,7 @@ def script(file: Path) -> str:
         "auto_detect=false, skip=1, max_line_size=1000000)"
     )
     made = (
-        f"CREATE TABLE flights AS SELECT unnest(json_transform(rtrim(line, ','), '{kinds}')) FROM {lines} "
+        f"CREATE TABLE flights AS SELECT unnest(json_transform(regexp_replace(line, ',$', ''), '{kinds}')) FROM {lines} "
         "WHERE starts_with(line, '{')"
     )
     return f"import duckdb\n\nwith duckdb.connect('floor.duckdb') as connection:\n    connection.execute({made!r})\n"
