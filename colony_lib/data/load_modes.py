@@ -103,6 +103,7 @@ def _upsert_delete(
     keep: Callable[[], str | None],
 ) -> None:
     """And take out the rows whose key the file has not."""
+    warehouse.settle(staged)
     gone = before - warehouse.matching(item.table, staged, item.key)
     if gone:
         found.backup = keep()
@@ -138,6 +139,7 @@ def _replace(
 def _version(warehouse: Warehouse, item: Item, staged: Staged, found: Applied, date: str, where: str) -> None:
     """A slowly changing dimension of type 2: a row that differs from the version that holds ends that one and begins
     another; a second load of the same date corrects the version that the first began."""
+    warehouse.settle(staged)
     table, rows, day = quote(item.table), quote(staged.table), warehouse.day(date)
     later = warehouse.one(f"SELECT count(*) FROM {table} WHERE valid_from > {day} OR valid_to > {day}")
     if later:

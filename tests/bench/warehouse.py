@@ -98,8 +98,6 @@ def ours(engine: str, folder: Path, mode: str, file: Path) -> list[float]:
     rows = warehouse if engine == "duckdb" else warehouse.staging
     staged: Staged = rows.read_backup("flights", str(file), kinds(), file.name)
     with Timer() as timer:
-        if engine != "duckdb":
-            warehouse._hand_over(staged)
         if key:
             warehouse.check_key(staged, key)
         warehouse.begin()

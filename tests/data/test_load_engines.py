@@ -21,7 +21,7 @@ import pytest
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.data import load as loader
 from colony_lib.data import pipeline as pipelines
-from colony_lib.data.warehouses import postgresql
+from colony_lib.data.warehouses import postgresql, postgresql_rows
 from tests.conftest import REPOSITORY, clean_environment
 from tests.data.loading import DATE, day, query, write_pipeline
 from tests.postgres import PASSWORD, PostgreSQL
@@ -538,15 +538,17 @@ def test_a_server_that_dies_while_rows_are_copied_leaves_nothing_half_loaded(fol
         pipeline(folder, postgres(server.url))
         day(folder, "t", ROWS)
         load()
+        with psycopg.connect(server.url, autocommit=True) as other:
+            other.execute("CHECKPOINT")  # this server does not wait for the disk at a commit
         day(folder, "t", [{"k": k, "a": "y" * 200} for k in range(20_000)], NEXT)
-        original = postgresql.os.read
+        original = postgresql_rows.os.read
 
         def read(fd: int, size: int) -> bytes:
             server.die()
             return original(fd, size)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(postgresql.os, "read", read)
+            patch.setattr(postgresql_rows.os, "read", read)
             said = refused(date=NEXT)
         assert "is lost" in said and "cannot hand" in said
         server.start()

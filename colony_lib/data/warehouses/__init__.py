@@ -63,10 +63,10 @@ class Warehouse(Protocol):
     shown: str  # for people and receipts: no password, and relative to the root where it can be
 
     def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
-        """Read the envelope open at `fd` into a temporary table. `declared` are the Table Schema types that
-        pipeline.yml gives columns, `found` those that the transformer found in the others (it may be wrong).
-        Refuses (FAILED) what is not whole or does not fit the types; columns that are declared and absent are not
-        missed here (a transformation may have dropped them)."""
+        """Read the envelope open at `fd` into a temporary table, for SQL to see once `settle` was called. `declared`
+        are the Table Schema types that pipeline.yml gives columns, `found` those that the transformer found in the
+        others (it may be wrong). Refuses (FAILED) what is not whole or does not fit the types; columns that are
+        declared and absent are not missed here (a transformation may have dropped them)."""
 
     def check_key(self, staged: Staged, key: list[str]) -> None:
         """Refuse (FAILED) a key that has NULLs or comes twice, with their number and examples."""
@@ -109,6 +109,9 @@ class Warehouse(Protocol):
     def count(self, table: str) -> int: ...
 
     def append(self, table: str, staged: Staged) -> None: ...
+
+    def settle(self, staged: Staged) -> None:
+        """Have the staged rows where SQL that names `staged.table` finds them; inside the transaction."""
 
     def index(self, table: str, staged: Staged, key: list[str]) -> None:
         """Make finding rows by their key quick in both tables, where the engine would else look at all for each."""

@@ -59,6 +59,10 @@ class Common(ABC):
         """Nothing: engines that join by hashing need no index for it."""
         return
 
+    def settle(self, staged: Staged) -> None:
+        """Nothing: they are in the warehouse already."""
+        return
+
     # --- tables
 
     def columns(self, table: str) -> dict[str, str] | None:

@@ -275,12 +275,17 @@ class DuckDB(Common):
 
     def keep_csv(self, fd: int, kinds: dict[str, str], path: str) -> int:
         """Keep what comes as CSV from a descriptor, as `keep` does."""
-        columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
         files.make_dirs(os.path.dirname(path))
-        reader = (
-            f"read_csv('/dev/fd/{fd}', columns={{{columns}}}, header=false, auto_detect=false, quote='\"', escape='\"'"
+        return self.keep(f"FROM {self.csv(fd, kinds)}", path)
+
+    @staticmethod
+    def csv(fd: int, kinds: dict[str, str]) -> str:
+        """SQL of the rows that come as CSV from a descriptor, as `write_csv` writes it."""
+        columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
+        return (
+            f"read_csv('/dev/fd/{fd}', columns={{{columns}}}, header=false, auto_detect=false, quote='\"', "
+            "escape='\"', delim=',', nullstr='', allow_quoted_nulls=false, parallel=false)"
         )
-        return self.keep(f"FROM {reader}, delim=',', nullstr='', allow_quoted_nulls=false, parallel=false)", path)
 
     def keep_rows(self, more: Callable[[], list[Any]], kinds: dict[str, str], path: str) -> int:
         """Keep the rows that `more` gives, until it gives none, as `keep` does."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from functools import partial
 from typing import Any, ClassVar
 
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.data.warehouses import Staged
+from colony_lib.data.warehouses import Staged, postgresql_rows
 from colony_lib.data.warehouses.remote import Remote
 from colony_lib.data.warehouses.sqltext import literal, quote
 
 _LOCK = 0x636F_6C6F_6E79  # 'colony': the advisory lock of those who load into the database
-_BLOCK = 1 << 20
 _LOCKED = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 _LOST = ("08", "57P")  # of SQLSTATEs: the connection's, and the server's end
 _CHANGED_VIEW = "42P16"  # CREATE OR REPLACE VIEW with other columns
@@ -99,11 +96,13 @@ class PostgreSQL(Remote):
         self.connection = connection
         self.shown = shown
         self.where = where
+        self._matching: dict[tuple[str, str], int] = {}  # of an upsert that has just been done
 
     def take(self, timeout: float, read_only: bool) -> None:
         """Set the session up, and keep others from loading into the database as long as it lasts: those on other
         machines too, whom Colony's own lock does not reach. ColonyError (BUSY) when somebody does for longer."""
         self.run("SET TIME ZONE 'UTC'")
+        self.run("SET DateStyle TO 'ISO'")
         self.run(f"SET lock_timeout = {max(int(timeout * 1000), 1000)}")
         deadline = time.monotonic() + timeout
         while not read_only and not self.one("SELECT pg_try_advisory_lock(?)", [_LOCK]):
@@ -139,9 +138,9 @@ class PostgreSQL(Remote):
     def _do(self, sql: str, values: list[Any] | None, doing: str) -> Any:
         """By the extended protocol, which takes one statement: no COMMIT hides in a view."""
         given = sql.replace("%", "%%").replace("?", "%s") if values is not None else sql
-        return self._did(lambda: self.connection.execute(given, values, prepare=True), doing)
+        return self.did(lambda: self.connection.execute(given, values, prepare=True), doing)
 
-    def _did(self, work: Any, doing: str) -> Any:
+    def did(self, work: Any, doing: str) -> Any:
         psycopg = _package(self.where)
         try:
             return work()
@@ -187,52 +186,35 @@ class PostgreSQL(Remote):
         kinds = ", ".join(f"{quote(name)} {self.type_name(kind)}" for name, kind in staged.columns.items())
         self.run(f"DROP TABLE IF EXISTS pg_temp.{quote(staged.table)}")
         self.run(f"CREATE TEMP TABLE {quote(staged.table)} ({kinds})")
-        names = ", ".join(map(quote, staged.columns))
-        copied = self._copy_in(f"COPY {quote(staged.table)} ({names}) FROM STDIN (FORMAT csv)", staged)
+        self._copy(staged.table, staged)
+        self.run(f"ANALYZE {quote(staged.table)}")
+
+    def _copy(self, table: str, staged: Staged) -> None:
+        columns = list(staged.columns)
+        copied = postgresql_rows.copy_in(self, quote(table), columns, quote(staged.table), staged.where)
         if copied != staged.rows:
             raise ColonyError(
                 f"{copied:,} of {staged.rows:,} rows reached the warehouse", where=staged.where, code=FAILED
             )
-        self.run(f"ANALYZE {quote(staged.table)}")
-
-    def _copy_in(self, statement: str, staged: Staged) -> int:
-        """DuckDB writes CSV into a pipe while the server reads from its other end."""
-        reading, writing = os.pipe()
-        failures: list[BaseException] = []
-
-        def write() -> None:
-            try:
-                self.staging.write_csv(quote(staged.table), writing)
-            except BaseException as error:
-                failures.append(error)
-            finally:
-                os.close(writing)
-
-        def send() -> int:
-            with self.connection.cursor() as cursor:
-                with cursor.copy(statement) as copy:
-                    while block := os.read(reading, _BLOCK):
-                        copy.write(block)
-                    if failures:
-                        raise failures[0]
-                return int(cursor.rowcount)
-
-        writer = threading.Thread(target=write, daemon=True)
-        writer.start()
-        try:
-            copied: int = self._did(send, f"cannot hand '{staged.where}' over")
-        finally:
-            os.close(reading)
-            writer.join()
-        return copied
 
     def append(self, table: str, staged: Staged) -> None:
         self._hold(table)
-        super().append(table, staged)
+        if self.is_settled(staged) or not postgresql_rows.takes(self, table, staged):
+            super().append(table, staged)
+        else:
+            self._copy(table, staged)
 
     def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
         self._hold(table)
-        return super().upsert(table, staged, key)
+        done = None if self.is_settled(staged) else postgresql_rows.upsert(self, table, staged, key)
+        if done is None:
+            return super().upsert(table, staged, key)
+        changed, self._matching[table, staged.table] = done
+        return changed
+
+    def matching(self, table: str, staged: Staged, key: list[str]) -> int:
+        known = self._matching.pop((table, staged.table), None)
+        return super().matching(table, staged, key) if known is None else known
 
     def clear(self, table: str) -> None:
         self._hold(table)
@@ -246,29 +228,8 @@ class PostgreSQL(Remote):
         """By CSV into the staging DuckDB, whose types they get; what it has no type for is kept as text."""
         self._hold(table)
         kinds = self._kinds(table)
-        names = ", ".join(map(quote, kinds))
-        reading, writing = os.pipe()
-        failures: list[BaseException] = []
-
-        def fetch() -> None:
-            try:
-                with os.fdopen(writing, "wb", _BLOCK) as file, self.connection.cursor() as cursor:
-                    with cursor.copy(f"COPY (SELECT {names} FROM {quote(table)}) TO STDOUT (FORMAT csv)") as copy:
-                        for block in copy:
-                            file.write(block)
-            except BaseException as error:
-                failures.append(error)
-
-        fetcher = threading.Thread(target=fetch, daemon=True)
-        fetcher.start()
-        try:
-            rows = self.staging.keep_csv(reading, kinds, path)
-        finally:
-            os.close(reading)
-            fetcher.join()
-        for error in failures:
-            self._did(partial(_raise, error), f"cannot back '{table}' up")
-        return rows
+        keep = partial(self.staging.keep_csv, kinds=kinds, path=path)
+        return postgresql_rows.copy_out(self, table, list(kinds), keep, f"cannot back '{table}' up")
 
     # --- tables
 
@@ -319,7 +280,3 @@ class PostgreSQL(Remote):
                 f"REFRESH MATERIALIZED VIEW {quote(schema)}.{quote(name)}", doing=f"materialised view '{escape(name)}'"
             )
         return [f"refreshed materialised view '{escape(name)}'" for _, name, _ in found]
-
-
-def _raise(error: BaseException) -> None:
-    raise error

@@ -45,6 +45,7 @@ class Remote(Common):
         super().__init__()
         self._staging: DuckDB | None = None
         self._scratch: str | None = None
+        self._settled: set[str] = set()
 
     # --- what an engine must offer
 
@@ -54,7 +55,7 @@ class Remote(Common):
 
     @abstractmethod
     def _hand_over(self, staged: Staged) -> None:
-        """Make the temporary table of the same name, and fill it from DuckDB's."""
+        """Make the temporary table of the same name, and fill it from DuckDB's; inside the transaction."""
 
     @abstractmethod
     def _retype(self, table: str, column: str, kind: str) -> None:
@@ -80,16 +81,18 @@ class Remote(Common):
         return self._staging
 
     def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
-        staged = self.staging.stage(name, fd, declared, found, where)
-        if staged.rows:
-            self._hand_over(staged)
-        return staged
+        return self.staging.stage(name, fd, declared, found, where)
 
     def stage_backup(self, table: str, path: str, where: str) -> Staged:
-        staged = self.staging.read_backup(table, path, self._kinds(table), where)
-        if staged.rows:
+        return self.staging.read_backup(table, path, self._kinds(table), where)
+
+    def settle(self, staged: Staged) -> None:
+        if not self.is_settled(staged):
             self._hand_over(staged)
-        return staged
+            self._settled.add(staged.table)
+
+    def is_settled(self, staged: Staged) -> bool:
+        return staged.table in self._settled
 
     def _kinds(self, table: str) -> dict[str, str]:
         """{column: DuckDB's type for it} of a table; what it has no type for is text."""
@@ -107,6 +110,7 @@ class Remote(Common):
         return self.staging.names_in(sql)
 
     def append(self, table: str, staged: Staged) -> None:
+        self.settle(staged)
         names, values = ", ".join(map(quote, staged.columns)), ", ".join(self.values(table, staged).values())
         self.run(
             f"INSERT INTO {quote(table)} ({names}) SELECT {values} FROM {quote(staged.table)} AS s",
@@ -124,6 +128,7 @@ class Remote(Common):
 
     def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
         """Without a unique index, which not every table has: change those that differ, then add those that are new."""
+        self.settle(staged)
         changed = 0
         values = self.values(table, staged)
         rest = [column for column in staged.columns if column not in key]
@@ -144,6 +149,7 @@ class Remote(Common):
         return changed
 
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
+        self.settle(staged)
         found: int = self.one(
             f"SELECT count(*) FROM {quote(table)} AS t "
             f"WHERE EXISTS (SELECT 1 FROM {quote(staged.table)} AS s WHERE {same_key(key)})"
@@ -152,6 +158,7 @@ class Remote(Common):
 
     def common(self, table: str, staged: Staged) -> int:
         """As bags, by counting each row on both sides: INTERSECT ALL is not known everywhere."""
+        self.settle(staged)
         names, values = ", ".join(map(quote, staged.columns)), ", ".join(self.values(table, staged).values())
         sides = (
             f"SELECT {names}, 1 AS __there, 0 AS __given FROM {quote(table)} UNION ALL "

@@ -124,20 +124,28 @@ class SQLite(Remote):
         kinds = ", ".join(f"{quote(name)} {self.type_name(kind)}" for name, kind in staged.columns.items())
         self.run(f"DROP TABLE IF EXISTS temp.{quote(staged.table)}")
         self.run(f"CREATE TEMP TABLE {quote(staged.table)} ({kinds})")
+        self._insert(f"INSERT INTO temp.{quote(staged.table)}", staged, f"cannot hand '{staged.where}' over")
+
+    def _insert(self, into: str, staged: Staged, doing: str) -> None:
         wanted = ", ".join(_as_kept(name, kind) for name, kind in staged.columns.items())
         marks = ", ".join("?" * len(staged.columns))
-        self.run("BEGIN")
         try:
             for rows in self.staging.chunks(f"SELECT {wanted} FROM {quote(staged.table)}", _ROWS):
-                self.connection.executemany(f"INSERT INTO temp.{quote(staged.table)} VALUES ({marks})", rows)
+                self.connection.executemany(f"{into} VALUES ({marks})", rows)
         except sqlite3.Error as error:
-            raise self._refusal(error, f"cannot hand '{staged.where}' over") from None
-        finally:
-            self.run("COMMIT")
+            raise self._refusal(error, doing) from None
+
+    def append(self, table: str, staged: Staged) -> None:
+        if self.is_settled(staged):
+            super().append(table, staged)
+        else:
+            names = ", ".join(map(quote, staged.columns))
+            self._insert(f"INSERT INTO {quote(table)} ({names})", staged, f"cannot load into '{table}'")
 
     def index(self, table: str, staged: Staged, key: list[str]) -> None:
         """Without one SQLite goes through all rows for each row: of the table it stays, of the staged rows it goes with
         them. Neither is unique, for it is told in words when the table's keys are not."""
+        self.settle(staged)
         columns = ", ".join(map(quote, key))
         name = quote(f"colony_key_{table}_{'_'.join(key)}")
         self.run(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(table)} ({columns})")
