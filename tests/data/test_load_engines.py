@@ -511,6 +511,80 @@ def test_the_password_is_in_no_message_and_no_file(folder: Path, database: str, 
     assert not any(PASSWORD.encode() in text for text in texts)
 
 
+ODD = ["", " ", '"', 'a "b", c', "a\nb", "a\r\nb", "\\N", "NULL", "Zoë \u2028", "x,y", "\t", None]
+
+
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """(table, rows) of all that is copied to the server from now on."""
+    found: list[tuple[str, int]] = []
+    original = postgresql_rows.copy_in
+
+    def copy_in(db: Any, table: str, *given: Any) -> int:
+        rows = original(db, table, *given)
+        found.append((table, rows))
+        return rows
+
+    monkeypatch.setattr(postgresql_rows, "copy_in", copy_in)
+    return found
+
+
+def test_an_upsert_sends_what_differs_and_nothing_that_is_the_same(
+    folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline(folder, postgres(database))
+    found = sent(monkeypatch)
+    rows = [
+        {"k": k, "a": text, "n": k / 3, "b": k % 2 == 0, "m": f"2013-02-08T05:00:{k:02d}.123456Z", "d": "1066-10-14"}
+        for k, text in enumerate(ODD)
+    ]
+    day(folder, "t", rows)
+    assert counts(load()) == [0, 12, 12, 0, 0, 0] and found == [('"t"', 12)]
+    day(folder, "t", rows, NEXT)
+    assert counts(load(NEXT)) == [12, 12, 0, 0, 12, 0] and len(found) == 1
+    # An empty text becomes none, and the other way round: neither is the other.
+    rows[0]["a"], rows[-1]["a"] = None, ""
+    day(folder, "t", [*rows, {**rows[3], "k": 99}], "2013-02-10")
+    assert counts(load("2013-02-10")) == [12, 13, 1, 2, 10, 0]
+    assert found[1:] == [('"colony_rows_t_changed"', 2), ('"t"', 1)]
+    with psycopg.connect(database) as look:
+        there = look.execute("select a from t order by k").fetchall()
+    assert there == [*((row["a"],) for row in rows), (ODD[3],)]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "t (k bigint, a text, d date, CHECK (k < 100))",  # its first day is before Christ, which DuckDB writes otherwise
+        "t (k int, a varchar(9), d date)",
+        "t (k bigint, a text, d date) PARTITION BY RANGE (k)",
+    ],
+)
+def test_where_the_server_must_look_for_itself_an_upsert_comes_to_the_same(
+    folder: Path, database: str, table: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(f"CREATE TABLE {table}")
+        if "PARTITION" in table:
+            other.execute("CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (2)")
+            other.execute("CREATE TABLE high PARTITION OF t FOR VALUES FROM (2) TO (100)")
+        other.execute("INSERT INTO t VALUES (7, 'old', '0044-03-15 BC'), (1, 'x', '2013-02-08')")
+    pipeline(folder, postgres(database))
+    day(folder, "t", [{"k": k, "a": "x" * k, "d": "2013-02-08"} for k in (1, 2, 7)])
+    assert counts(load()) == [2, 3, 1, 1, 1, 0]
+    with psycopg.connect(database) as look:
+        there = look.execute("select k, a from t order by k").fetchall()
+    assert there == [(1, "x"), (2, "xx"), (7, "x" * 7)]
+
+
+def test_a_key_that_the_table_has_twice_is_refused(folder: Path, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("CREATE TABLE t (k bigint, a text)")
+        other.execute("INSERT INTO t VALUES (1, 'x'), (1, 'y')")
+    pipeline(folder, postgres(database))
+    day(folder, "t", [{"k": 1, "a": "z"}])
+    assert "table 't' has 2 rows for 1 key: its key (k) is not unique in it" in refused()
+
+
 def test_a_table_that_somebody_has_locked_is_waited_for_and_then_said(folder: Path, database: str) -> None:
     pipeline(folder, postgres(database))
     day(folder, "t", ROWS)

@@ -229,7 +229,7 @@ class PostgreSQL(Remote):
         self._hold(table)
         kinds = self._kinds(table)
         keep = partial(self.staging.keep_csv, kinds=kinds, path=path)
-        return postgresql_rows.copy_out(self, table, list(kinds), keep, f"cannot back '{table}' up")
+        return postgresql_rows.copy_out(self, table, map(quote, kinds), keep, f"cannot back '{table}' up")
 
     # --- tables
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from colony_lib.base import files
 from colony_lib.base.errors import FAILED, ColonyError
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from colony_lib.data.warehouses.postgresql import PostgreSQL
 
 _BLOCK = 1 << 20
+_SOME = 1 << 16  # as much as a pipe takes
 _FAR_LARGER = 4  # times the rows that are loaded: there the server finds them quicker than they are read
 _BACK = "colony_back"  # the table as it was read back
-_STATE = "colony_state"  # (place, fresh, differs) of each staged row
+_STATE = "colony_state"  # (given, place, fresh, differs) of each staged row
+_PLACE = "colony_place"  # where a row of the table lies
 T = TypeVar("T")
 
 
@@ -58,19 +60,24 @@ def copy_in(db: PostgreSQL, table: str, columns: list[str], select: str, where: 
         writer.join()
 
 
-def copy_out(db: PostgreSQL, table: str, columns: list[str], read: Callable[[int], T], doing: str) -> T:
-    """What `read` makes of the table's rows, which come as CSV from the descriptor that it is given."""
+def copy_out(db: PostgreSQL, table: str, columns: Iterable[str], read: Callable[[int], T], doing: str) -> T:
+    """What `read` makes of the table's rows, which come as CSV from the descriptor that it is given. `columns` are
+    SQL."""
     reading, writing = os.pipe()
     failures: list[BaseException] = []
-    names = ", ".join(map(quote, columns))
+    names = ", ".join(columns)
 
     def fetch() -> None:
         try:
             with db.connection.cursor() as cursor:
                 with cursor.copy(f"COPY (SELECT {names} FROM {quote(table)}) TO STDOUT (FORMAT csv)") as copy:
-                    wanted = True
-                    for block in copy:
-                        wanted = wanted and _written(writing, block)
+                    wanted, some = True, bytearray()
+                    for row in copy:  # each comes by itself
+                        some += row
+                        if len(some) >= _SOME:
+                            wanted, some = wanted and _written(writing, some), bytearray()
+                    if wanted:
+                        _written(writing, some)
         except BaseException as error:
             failures.append(error)
         finally:
@@ -92,7 +99,7 @@ def copy_out(db: PostgreSQL, table: str, columns: list[str], read: Callable[[int
     return found
 
 
-def _written(fd: int, block: Any) -> bool:
+def _written(fd: int, block: bytearray) -> bool:
     """False when nobody reads any more: the rest is then only taken from the server, or its transaction would fail."""
     try:
         files.write_all(fd, bytes(block))
@@ -101,54 +108,67 @@ def _written(fd: int, block: Any) -> bool:
     return True
 
 
-def takes(db: PostgreSQL, table: str, staged: Staged) -> bool:
+def takes(db: PostgreSQL, table: str, staged: Staged, *, alone: bool = False) -> bool:
     """Whether COPY into the table does what INSERT of the staged rows would: their types are the table's, no rule and
-    no row security stand before it."""
+    no row security stand before it. `alone`: and its rows are all in itself, not in partitions or heirs, and texts
+    are the same only when they are so letter by letter."""
     there = {column.lower(): kind for column, kind in (db.columns(table) or {}).items()}
     alike = all(
         column in staged.empty or there.get(column.lower()) == db.type_name(kind)
         for column, kind in staged.columns.items()
     )
     plain = db.rows(
-        "SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT row_security_active(oid) FROM pg_class "
-        "WHERE relnamespace = current_schema()::regnamespace AND relname = ?",
+        "SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT row_security_active(oid), "
+        "relkind = 'r' AND NOT relhassubclass AND NOT EXISTS (SELECT 1 FROM pg_attribute AS a "
+        "JOIN pg_collation AS k ON k.oid = a.attcollation WHERE a.attrelid = c.oid AND NOT k.collisdeterministic) "
+        "FROM pg_class AS c WHERE relnamespace = current_schema()::regnamespace AND relname = ?",
         [table],
     )
-    return alike and plain == [(True,)]
+    return alike and bool(plain) and bool(plain[0][0] and (plain[0][1] or not alone))
 
 
 def upsert(db: PostgreSQL, table: str, staged: Staged, key: list[str]) -> tuple[int, int] | None:
     """(rows inserted or changed, rows of the table that have a key of the staged ones), done by sending only what
     differs; None, and nothing is done, where the server must look for itself."""
     before = db.count(table)
-    if before > _FAR_LARGER * staged.rows or "JSON" in staged.columns.values() or not takes(db, table, staged):
+    if (
+        before > _FAR_LARGER * staged.rows
+        or "JSON" in staged.columns.values()
+        or not takes(db, table, staged, alone=True)
+    ):
         return None
     compared = _compared(db, table, staged, key, before) if before else (staged.rows, 0, 0)
     if compared is None:
         return None
     fresh, differing, matching = compared
-    rows, state = quote(staged.table), f"SELECT place FROM {_STATE} WHERE"
-    columns = list(staged.columns)
     if differing:
-        changed = quote(staged.table + "_changed")
-        kinds = ", ".join(f"{quote(name)} {db.type_name(kind)}" for name, kind in staged.columns.items())
-        db.run(f"DROP TABLE IF EXISTS pg_temp.{changed}")
-        db.run(f"CREATE TEMP TABLE {changed} ({kinds})")
-        _whole(
-            copy_in(db, changed, columns, f"(FROM {rows} WHERE rowid IN ({state} differs))", staged.where), differing
-        )
-        db.run(f"ANALYZE {changed}")
-        values = db.values(table, staged)
-        changes = ", ".join(f"{quote(name)} = {values[name]}" for name in columns if name not in key)
-        done = db.run(
-            f"UPDATE {quote(table)} AS t SET {changes} FROM {changed} AS s WHERE {same_key(key)}",
-            doing=f"cannot load into '{table}'",
-        )
-        _whole(done, differing)
+        _change(db, table, staged, key, differing)
     if fresh:
-        select = f"(FROM {rows} WHERE rowid IN ({state} fresh))" if before else rows
-        _whole(copy_in(db, quote(table), columns, select, staged.where), fresh)
+        rows = quote(staged.table)
+        select = f"(FROM {rows} WHERE rowid IN (SELECT given FROM {_STATE} WHERE fresh))" if before else rows
+        _whole(copy_in(db, quote(table), list(staged.columns), select, staged.where), fresh)
     return fresh + differing, matching + fresh
+
+
+def _change(db: PostgreSQL, table: str, staged: Staged, key: list[str], rows: int) -> None:
+    """Change those rows that differ, each where it was read: nothing moves them while the table is held."""
+    changed, values = quote(staged.table + "_changed"), db.values(table, staged)
+    rest = [column for column in staged.columns if column not in key]
+    kinds = [f"{quote(name)} {db.type_name(staged.columns[name])}" for name in rest]
+    db.run(f"DROP TABLE IF EXISTS pg_temp.{changed}")
+    db.run(f"CREATE TEMP TABLE {changed} ({', '.join([f'{_PLACE} tid', *kinds])})")
+    names = ", ".join(f"s.{quote(name)}" for name in rest)
+    select = (
+        f"(SELECT w.place, {names} FROM {quote(staged.table)} AS s JOIN {_STATE} AS w ON w.given = s.rowid "
+        "WHERE w.differs)"
+    )
+    _whole(copy_in(db, changed, [_PLACE, *rest], select, staged.where), rows)
+    changes = ", ".join(f"{quote(name)} = {values[name]}" for name in rest)
+    done = db.run(
+        f"UPDATE {quote(table)} AS t SET {changes} FROM {changed} AS s WHERE t.ctid = s.{_PLACE}",
+        doing=f"cannot load into '{table}'",
+    )
+    _whole(done, rows)
 
 
 def _whole(done: int, wanted: int) -> None:
@@ -160,22 +180,29 @@ def _compared(db: PostgreSQL, table: str, staged: Staged, key: list[str], before
     """(rows whose key is new, rows that differ from the table's, rows of the table with such keys); None where what
     was read back does not tell: a value that DuckDB does not have, or a key that the table has twice."""
     kinds = {name: "VARCHAR" if name in staged.empty else kind for name, kind in staged.columns.items()}
+    if _PLACE in kinds:
+        return None
 
     def read(fd: int) -> bool:
         try:
-            db.staging.run(f"CREATE OR REPLACE TEMP TABLE {_BACK} AS FROM {db.staging.csv(fd, kinds)}")
+            db.staging.run(
+                f"CREATE OR REPLACE TEMP TABLE {_BACK} AS FROM {db.staging.csv(fd, {_PLACE: 'VARCHAR', **kinds})}"
+            )
         except ColonyError:
             return False
         return True
 
-    if not copy_out(db, table, list(kinds), read, f"cannot read '{table}'") or db.staging.count(_BACK) != before:
+    if (
+        not copy_out(db, table, ["ctid", *map(quote, kinds)], read, f"cannot read '{table}'")
+        or db.staging.count(_BACK) != before
+    ):
         return None
     rest = [column for column in kinds if column not in key]
     differs = " OR ".join(f"t.{quote(column)} IS DISTINCT FROM s.{quote(column)}" for column in rest) or "false"
     there = f"t.{quote(key[0])} IS NOT NULL"
     db.staging.run(
-        f"CREATE OR REPLACE TEMP TABLE {_STATE} AS SELECT s.rowid AS place, NOT ({there}) AS fresh, "
-        f"({there}) AND ({differs}) AS differs FROM {quote(staged.table)} AS s "
+        f"CREATE OR REPLACE TEMP TABLE {_STATE} AS SELECT s.rowid AS given, t.{_PLACE} AS place, "
+        f"NOT ({there}) AS fresh, ({there}) AND ({differs}) AS differs FROM {quote(staged.table)} AS s "
         f"LEFT JOIN {_BACK} AS t ON {same_key(key)}"
     )
     total, fresh, differing = db.staging.rows(
