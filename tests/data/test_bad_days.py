@@ -42,7 +42,13 @@ def place(colony: Colony) -> Colony:
 
 
 def raw(place: Colony, records: list[Row], date: str) -> None:
-    head = {"v": 1, "source": "flights", "fetch_time": "2013-03-09T00:00:00Z", "date": date, "record_count": len(records)}
+    head = {
+        "v": 1,
+        "source": "flights",
+        "fetch_time": "2013-03-09T00:00:00Z",
+        "date": date,
+        "record_count": len(records),
+    }
     place.write(f"staging/raw/flights_{date}.json", json.dumps({**head, "data": records}))
 
 
@@ -145,7 +151,9 @@ def test_a_required_column_of_nothing_but_nulls_leaves_no_row(day: Bad) -> None:
 def test_a_required_column_that_was_renamed_stops_the_day_and_names_the_likely_one(day: Bad) -> None:
     found = day([{("carier" if key == "carrier" else key): value for key, value in row.items()} for row in rows()])
     assert found["codes"] == [1, 1, 1] and found["loaded"] == []
-    assert "the required column 'carrier' is not in the data" in found["err"] and "did you mean 'carier'?" in found["err"]
+    assert (
+        "the required column 'carrier' is not in the data" in found["err"] and "did you mean 'carier'?" in found["err"]
+    )
 
 
 def test_another_column_that_was_renamed_is_missed_as_missing_and_seen_as_new(day: Bad) -> None:

@@ -148,7 +148,12 @@ def opened(path: Path, data: bytes, problems: Any = None) -> tuple[dict[str, Any
         ("a", b"", {"format": "json"}, []),
         ("a.csv", b"", {"format": "csv", "columns": []}, []),
         ("a.csv", b"a,b\n", {"format": "csv", "columns": ["a", "b"]}, []),
-        ("a.csv.gz", gzip.compress(b"a,b\n1,2", mtime=0), {"format": "csv", "columns": ["a", "b"]}, [{"a": "1", "b": "2"}]),
+        (
+            "a.csv.gz",
+            gzip.compress(b"a,b\n1,2", mtime=0),
+            {"format": "csv", "columns": ["a", "b"]},
+            [{"a": "1", "b": "2"}],
+        ),
         ("a", b"a\tb\n", {"format": "csv", "columns": ["a\tb"]}, []),
         ("a.tsv", b"a\tb\n1\t2\n", {"format": "csv", "columns": ["a", "b"]}, [{"a": "1", "b": "2"}]),
         ("a.ndjson", b'{"a":1}\n', {"format": "ndjson"}, [{"a": 1}]),
@@ -180,7 +185,12 @@ def test_what_is_no_table_is_an_error(tmp_path: Path, data: bytes) -> None:
 
 
 def test_standard_input_is_read_from_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
-    for data, kind in ((b'[{"a":1}]', "json"), (b'{"a":1}\n', "ndjson"), (b"a\n1\n", "csv"), (b'{"data":[{"a":1}]}', "envelope")):
+    for data, kind in (
+        (b'[{"a":1}]', "json"),
+        (b'{"a":1}\n', "ndjson"),
+        (b"a\n1\n", "csv"),
+        (b'{"data":[{"a":1}]}', "envelope"),
+    ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         head, rows = envelope.open_rows("-")
         assert head["format"] == kind and [str(row["a"]) for row in rows] == ["1"]

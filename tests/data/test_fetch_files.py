@@ -73,7 +73,13 @@ def test_a_header_without_rows_is_no_records(fetch: Any, folder: Path) -> None:
 
 
 def test_encodings_delimiters_and_gzip(fetch: Any, folder: Path) -> None:
-    done = fetch({**put(folder, "a.csv.gz", gzip.compress("id;ort\n1;Köln\n".encode("cp1252"))), "encoding": "cp1252", "delimiter": ";"})
+    done = fetch(
+        {
+            **put(folder, "a.csv.gz", gzip.compress("id;ort\n1;Köln\n".encode("cp1252"))),
+            "encoding": "cp1252",
+            "delimiter": ";",
+        }
+    )
     assert done.rows() == [{"id": "1", "ort": "Köln"}]
     assert fetch(put(folder, "b.tsv", b"id\tname\n1\tx, y\n")).rows() == [{"id": "1", "name": "x, y"}]
     wide = {**put(folder, "c.csv", "id,ort\n1,Köln\n".encode("utf-16")), "encoding": "utf-16"}
@@ -116,7 +122,9 @@ def test_lines_of_ndjson_that_are_no_objects_are_kept_apart(fetch: Any, folder: 
         ("a.json.gz", gzip.compress(b'[{"a": 1}]', mtime=0)[:-9], "not whole gzip: "),
     ],
 )
-def test_a_file_that_cannot_be_read_fails_and_goes_to_quarantine(fetch: Any, folder: Path, name: str, data: bytes, what: str) -> None:
+def test_a_file_that_cannot_be_read_fails_and_goes_to_quarantine(
+    fetch: Any, folder: Path, name: str, data: bytes, what: str
+) -> None:
     done = fetch(put(folder, name, data))
     assert done.code == 1 and not done.raw()
     assert done.error().startswith(what), done.error()
@@ -156,7 +164,11 @@ def test_what_is_no_regular_file_is_refused_without_waiting(fetch: Any, folder: 
     os.mkfifo(folder / "pipe.csv")
     (folder / "dir.csv").mkdir()
     (folder / "link.csv").symlink_to(folder / "nowhere.csv")
-    for name, what in (("pipe.csv", "is not a regular file"), ("dir.csv", "is not a regular file"), ("link.csv", "is gone, or a link")):
+    for name, what in (
+        ("pipe.csv", "is not a regular file"),
+        ("dir.csv", "is not a regular file"),
+        ("link.csv", "is gone, or a link"),
+    ):
         done = fetch({"type": "file", "path": name})
         assert done.code == 1 and what in done.error()
 

@@ -96,7 +96,11 @@ def test_an_answer_that_may_get_better_is_asked_for_again(fetch: Any, status: in
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(400, "400 Bad Request: no such day"), (401, "401 Unauthorized: no such day"), (404, "404 Not Found: no such day")],
+    [
+        (400, "400 Bad Request: no such day"),
+        (401, "401 Unauthorized: no such day"),
+        (404, "404 Not Found: no such day"),
+    ],
 )
 def test_an_answer_that_cannot_get_better_is_not(fetch: Any, status: int, said: str) -> None:
     with Web(script(Answer({"error": {"message": "no such day"}}, status))) as web:
@@ -320,9 +324,9 @@ def test_what_is_no_http_is_told_in_our_words(fetch: Any) -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         done = fetch(rest(url, retry={"max_attempts": 1}))
     assert done.code == 1
-    assert done.error() in (f"no proper HTTP ({name}) at the only attempt ({url})" for name in ("ConnectionError", "ProtocolError")) or (
-        done.error() == f"the connection was cut at the only attempt ({url})"
-    )
+    assert done.error() in (
+        f"no proper HTTP ({name}) at the only attempt ({url})" for name in ("ConnectionError", "ProtocolError")
+    ) or (done.error() == f"the connection was cut at the only attempt ({url})")
 
 
 @pytest.mark.parametrize(
@@ -453,14 +457,23 @@ def test_keys_are_sent_and_never_shown(
     assert done.rows()[0]["plain"] == "[KEY]"
 
 
-def test_a_key_in_the_query_is_masked_in_errors_and_in_the_quarantine(fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_in_the_query_is_masked_in_errors_and_in_the_quarantine(
+    fetch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KEY", "k+y &/1")
 
     def echo(asked: Asked) -> Answer:
         return Answer(f"no: {asked.query['token']}".encode())
 
     with Web(echo) as web:
-        done = fetch(rest(f"{web.url}/x?v=2", params={"q": "a b"}, auth={"query": "token", "value": "$KEY"}, retry={"max_attempts": 1}))
+        done = fetch(
+            rest(
+                f"{web.url}/x?v=2",
+                params={"q": "a b"},
+                auth={"query": "token", "value": "$KEY"},
+                retry={"max_attempts": 1},
+            )
+        )
     assert web.asked[0].query == {"v": "2", "q": "a b", "token": "k+y &/1"}
     assert done.error().endswith(f"at {web.url}/x?v=2&q=a%20b")
     [kept] = done.quarantine()
@@ -475,7 +488,9 @@ def test_a_password_in_the_url_is_sent_and_not_shown(fetch: Any, monkeypatch: py
     assert done.error() == f"500 Internal Server Error at the only attempt ({web.url}/x)"
 
 
-def test_a_key_with_the_newline_of_its_file_is_refused_without_being_shown(fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_with_the_newline_of_its_file_is_refused_without_being_shown(
+    fetch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from colony_lib.base.errors import ColonyError
 
     monkeypatch.setenv("KEY", "sesame\nX-Admin: 1")

@@ -39,7 +39,9 @@ def test_a_wait_that_is_too_long_takes_nothing_and_exits_75(tmp_path: Path) -> N
     with pytest.raises(ColonyError) as caught:
         one.take(60)
     assert caught.value.code == 75
-    assert str(caught.value).startswith("the rate limit of 's' is used up for ") and "try again after 20" in str(caught.value)
+    assert str(caught.value).startswith("the rate limit of 's' is used up for ") and "try again after 20" in str(
+        caught.value
+    )
     assert (tmp_path / "bucket-s.json").read_bytes() == before
 
 
@@ -134,7 +136,9 @@ def test_a_damaged_breaker_lets_one_try(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_keep_it_open_for_years(tmp_path: Path) -> None:
-    (tmp_path / "breaker-s.json").write_text(json.dumps({"state": "OPEN", "failures": 5, "until_epoch": time.time() + 1e9}))
+    (tmp_path / "breaker-s.json").write_text(
+        json.dumps({"state": "OPEN", "failures": 5, "until_epoch": time.time() + 1e9})
+    )
     with pytest.raises(ColonyError) as caught:
         breaker(tmp_path, timeout=120).before()
     assert ", in 2m00s" in str(caught.value) or ", in 1m59s" in str(caught.value)

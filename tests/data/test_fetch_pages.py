@@ -33,7 +33,9 @@ def numbered(all_rows: list[Any], most: int = 10, parameter: str = "page", **met
 
 def test_pages_by_number_end_at_the_total(fetch: Any) -> None:
     with Web(numbered(rows(0, 25))) as web:
-        done = fetch(rest(web.url, pagination={"type": "page", "size_param": "size", "size": 10, "total": "meta.total"}))
+        done = fetch(
+            rest(web.url, pagination={"type": "page", "size_param": "size", "size": 10, "total": "meta.total"})
+        )
     assert done.code == 0 and done.rows() == rows(0, 25)
     assert [asked.query for asked in web.asked] == [{"size": "10", "page": str(page)} for page in (1, 2, 3)]
     assert done.figures()["pages"] == 3
@@ -119,7 +121,9 @@ def test_link_headers_are_followed_with_the_key_and_relative_to_the_page(fetch: 
     with Web(answer) as web:
         done = fetch(rest(web.url, auth={"query": "key", "value": "sesame-9"}, pagination={"type": "link"}))
     assert done.rows() == rows(1, 4)
-    assert [asked.query for asked in web.asked] == [{"key": "sesame-9"}] + [{"page": p, "key": "sesame-9"} for p in ("2", "3")]
+    assert [asked.query for asked in web.asked] == [{"key": "sesame-9"}] + [
+        {"page": p, "key": "sesame-9"} for p in ("2", "3")
+    ]
 
 
 def test_a_next_link_to_another_host_is_followed_without_the_key(fetch: Any) -> None:
@@ -225,9 +229,7 @@ def test_repeats_across_pages_are_counted_and_dropped_so_that_the_total_holds(fe
 def test_one_key_with_two_contents_is_kept_twice_and_counted(fetch: Any) -> None:
     pages = [[{"id": 1, "v": "old"}, {"id": 2}], [{"v": "new", "id": 1}, {"id": 2}, {"id": 1, "v": "old"}]]
     with Web(lambda asked: {"data": pages[int(asked.query["page"]) - 1], "meta": {"total": 2, "pages": 2}}) as web:
-        done = fetch(
-            rest(web.url, key="id", pagination={"type": "page", "pages": "meta.pages", "total": "meta.total"})
-        )
+        done = fetch(rest(web.url, key="id", pagination={"type": "page", "pages": "meta.pages", "total": "meta.total"}))
     assert done.code == 0
     # Both records were there after the first page: the total says so, and the second page is not asked for.
     assert done.rows() == pages[0] and len(web.asked) == 1

@@ -153,7 +153,9 @@ def test_every_transformation_says_what_it_does_to_columns() -> None:
 
 def columns_of(steps: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """{column: [(field, subtype)], 'rows': …} of those transformations of those rows."""
-    schema_ = {"fields": [{"name": "n", "type": "integer", "constraints": {"maximum": 5}}, {"name": "t", "type": "string"}]}
+    schema_ = {
+        "fields": [{"name": "n", "type": "integer", "constraints": {"maximum": 5}}, {"name": "t", "type": "string"}]
+    }
     plan = transform.Plan("d", {"schema": schema_, "transform": steps}, lambda *keys: None)
     found = columnlineage.of(plan, transform.run(plan, rows, lambda name: table.from_rows([])))
     made = {name: [(field, sub) for (_, field), sub in fields.items()] for name, fields in found.made.items()}
@@ -186,7 +188,9 @@ def test_a_transformation_changes_what_it_says(step: dict[str, Any], changed: di
 
 
 def test_names_and_constraints_are_followed_too() -> None:
-    found = columns_of([{"type": "rename", "columns": {"N": "n"}}, {"type": "drop_columns", "columns": ["x"]}], [{"N": 9, "x": 1}])
+    found = columns_of(
+        [{"type": "rename", "columns": {"N": "n"}}, {"type": "drop_columns", "columns": ["x"]}], [{"N": 9, "x": 1}]
+    )
     assert found == {"n": [("N", "IDENTITY")], "t": [], "rows": [("N", "FILTER")]}
 
 

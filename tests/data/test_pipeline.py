@@ -62,9 +62,21 @@ def test_the_examples_pipeline_is_good() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("timeout: 30s", "timout: 30s", "unknown key 'timout' in 'sources.flights' at pipeline.yml:7; did you mean 'timeout'?"),
-        ("timeout: 30s", "timeout: soon", "'sources.flights.timeout' must be a duration such as 500ms, 30s or 10m, not 'soon' at pipeline.yml:7"),
-        ("timeout: 30s", "max_bytes: big", "'sources.flights.max_bytes' must be a size such as 200MB, not 'big' at pipeline.yml:7"),
+        (
+            "timeout: 30s",
+            "timout: 30s",
+            "unknown key 'timout' in 'sources.flights' at pipeline.yml:7; did you mean 'timeout'?",
+        ),
+        (
+            "timeout: 30s",
+            "timeout: soon",
+            "'sources.flights.timeout' must be a duration such as 500ms, 30s or 10m, not 'soon' at pipeline.yml:7",
+        ),
+        (
+            "timeout: 30s",
+            "max_bytes: big",
+            "'sources.flights.max_bytes' must be a size such as 200MB, not 'big' at pipeline.yml:7",
+        ),
         ("type: rest", "type: rset", "unknown type of source 'rset' at pipeline.yml:4; did you mean 'rest'?"),
         ("type: rest", "type: sqs", "unknown type of source 'sqs' at pipeline.yml:4; did you mean 'sql'?"),
         ("    url: $API/flights\n", "", "'sources.flights' has no 'url' at pipeline.yml:3; add 'url:'"),
@@ -85,7 +97,9 @@ def test_an_empty_file_is_told(folder: Path, text: str) -> None:
     assert refused(folder, text) == "'pipeline.yml' is empty; describe sources and datasets in it"
 
 
-@pytest.mark.parametrize("text", ["[1, 2]\n", "text\n", "sources: [a]\n", "sources: {a: 1}\n", "sources: {a: {}}\n", "a: *b\n"])
+@pytest.mark.parametrize(
+    "text", ["[1, 2]\n", "text\n", "sources: [a]\n", "sources: {a: 1}\n", "sources: {a: {}}\n", "a: *b\n"]
+)
 def test_what_is_no_pipeline_is_refused_in_one_line(folder: Path, text: str) -> None:
     assert "\n" not in refused(folder, text)
 
@@ -93,14 +107,19 @@ def test_what_is_no_pipeline_is_refused_in_one_line(folder: Path, text: str) -> 
 @pytest.mark.parametrize("outside", ["/tmp/x", "../x", "a/../../x", ".colony/runs", ".", "./"])
 def test_folders_lie_in_the_pipelines_own_folder(folder: Path, outside: str) -> None:
     said = refused(folder, f"folders: {{reports: {outside!r}}}\n")
-    assert said == f"the folder '{outside}' does not lie in the pipeline's own folder at pipeline.yml:1; give a relative path without '..'"
+    assert (
+        said
+        == f"the folder '{outside}' does not lie in the pipeline's own folder at pipeline.yml:1; give a relative path without '..'"
+    )
 
 
 def test_without_a_file_there_is_an_error_or_defaults(folder: Path) -> None:
     with pytest.raises(ColonyError) as caught:
         pipeline.load()
     assert caught.value.code == 2
-    assert str(caught.value) == f"no pipeline file 'pipeline.yml' at {folder}; write one, or name it with --pipeline FILE"
+    assert (
+        str(caught.value) == f"no pipeline file 'pipeline.yml' at {folder}; write one, or name it with --pipeline FILE"
+    )
     found = pipeline.find()
     assert not found.given and found.names("datasets") == []
     assert found.path("validation", "x", "2013-02-08") == f"{folder}/reports/validation_x_2013-02-08.json"
@@ -112,7 +131,9 @@ def test_without_a_file_there_is_an_error_or_defaults(folder: Path) -> None:
 def test_every_file_between_the_tools_has_its_place(folder: Path) -> None:
     found = load(folder, "folders: {staging: work/stage}\n")
     day = "2013-02-08"
-    places = {kind: found.shown(found.path(kind, "d", day, 3)) for kind in ("raw", "quarantine", "transformed", "rejected")}
+    places = {
+        kind: found.shown(found.path(kind, "d", day, 3)) for kind in ("raw", "quarantine", "transformed", "rejected")
+    }
     assert places == {
         "raw": "work/stage/raw/d_2013-02-08.json",
         "quarantine": "work/stage/quarantine/d_2013-02-08-3.json",
@@ -169,7 +190,9 @@ def test_an_unknown_reference_names_those_there_are(folder: Path) -> None:
     assert str(caught.value) == "{{since}} has no value yet at p:1; give --since"
 
 
-@pytest.mark.parametrize("text", ["2013-2-8", "2013-02-30", "today", "20130208", "2013-02-08T00:00", "", "../2013-02-08", "２０１３-02-08"])
+@pytest.mark.parametrize(
+    "text", ["2013-2-8", "2013-02-30", "today", "20130208", "2013-02-08T00:00", "", "../2013-02-08", "２０１３-02-08"]
+)
 def test_what_is_no_day_is_refused(text: str) -> None:
     with pytest.raises(ColonyError) as caught:
         pipeline.check_date(text)
@@ -186,6 +209,8 @@ def test_the_date_is_the_one_given_then_the_runs_then_today(monkeypatch: pytest.
     assert pipeline.day_before("2013-03-01") == "2013-02-28"
 
 
-@pytest.mark.parametrize(("text", "count"), [(5, 5), ("200MB", 200_000_000), ("1.5KB", 1500), ("64 B", 64), ("2GB", 2 * 10**9)])
+@pytest.mark.parametrize(
+    ("text", "count"), [(5, 5), ("200MB", 200_000_000), ("1.5KB", 1500), ("64 B", 64), ("2GB", 2 * 10**9)]
+)
 def test_sizes_are_powers_of_ten(text: Any, count: int) -> None:
     assert pipeline.byte_count(text) == count

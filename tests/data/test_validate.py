@@ -398,7 +398,9 @@ def _random_rows(chance: random.Random) -> Rows:
         lambda: None,
     ]
     makers = {f"c{number}": chance.choice(kinds) for number in range(chance.randrange(1, 7))}
-    rows = [{name: make() for name, make in makers.items() if chance.random() > 0.02} for _ in range(chance.randrange(60))]
+    rows = [
+        {name: make() for name, make in makers.items() if chance.random() > 0.02} for _ in range(chance.randrange(60))
+    ]
     return rows + chance.sample(rows, len(rows) // 10)
 
 
@@ -407,7 +409,10 @@ def test_any_table_is_judged_the_same_in_any_order(seed: int) -> None:
     chance = random.Random(seed)
     rows = _random_rows(chance)
     types = ["integer", "number", "string", "date", "boolean", "any"]
-    fields = [{"name": f"c{n}", "type": chance.choice(types), "constraints": {"unique": chance.random() < 0.3}} for n in range(4)]
+    fields = [
+        {"name": f"c{n}", "type": chance.choice(types), "constraints": {"unique": chance.random() < 0.3}}
+        for n in range(4)
+    ]
     description = {
         "schema": {
             "fields": fields, "primaryKey": chance.choice([[], ["c0"], ["c0", "c1"]]), "uniqueKeys": [["c1", "c2"]],
@@ -434,7 +439,10 @@ def test_any_table_is_judged_the_same_in_any_order(seed: int) -> None:
 def test_a_rule_may_warn_from_one_share_on_and_fail_from_another() -> None:
     rows: Rows = [{"v": i} for i in range(100)]
     for least, status in ((0, "PASS"), (4, "PASS"), (5, "WARN"), (19, "WARN"), (20, "FAIL")):
-        assert report(rows, {"checks": [{"name": "r", "rule": f"v >= {least}", "warn": 0.05, "fail": 0.2}]})["status"] == status
+        assert (
+            report(rows, {"checks": [{"name": "r", "rule": f"v >= {least}", "warn": 0.05, "fail": 0.2}]})["status"]
+            == status
+        )
 
 
 def test_a_column_may_have_a_completeness_of_its_own() -> None:
@@ -503,7 +511,7 @@ def test_a_foreign_key_may_point_into_a_table_of_the_warehouse() -> None:
     found = report(rows, description, warehouse=warehouse)
     assert asked == [("dim", ["code", "day"])]
     assert check(found, "referential_integrity:c+d") == (False, "fail", 0.333333)
-    assert "not in the table dim: \"B\", \"2013-01-15\"" in message(found, "referential_integrity:c+d")
+    assert 'not in the table dim: "B", "2013-01-15"' in message(found, "referential_integrity:c+d")
     assert "there is no warehouse here" in message(report(rows, description), "referential_integrity:c+d")
     odd = report(rows, description, warehouse=lambda *_: [("A", True)])
     assert "cannot be compared" in message(odd, "referential_integrity:c+d")
@@ -553,4 +561,6 @@ def test_a_frame_with_gaps_in_its_index_is_judged_as_its_rows_are() -> None:
     rows: Rows = [{"a": i, "b": None if i == 3 else "x"} for i in range(20)]
     expected = validate.expectations({}, place)
     frame = table.from_rows(rows)[[i % 2 == 1 for i in range(20)]]
-    assert validate.judge(frame, expected, lambda name: frame) == validate.validate(rows[1::2], expected, lambda name: frame)
+    assert validate.judge(frame, expected, lambda name: frame) == validate.validate(
+        rows[1::2], expected, lambda name: frame
+    )

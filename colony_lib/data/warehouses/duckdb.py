@@ -14,7 +14,7 @@ from typing import Any
 from colony_lib.base import files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data.warehouses import Staged, duckdb_rows, receipts, relative
+from colony_lib.data.warehouses import Staged, duckdb_rows, duckdb_upsert, receipts, relative
 from colony_lib.data.warehouses.common import Common
 from colony_lib.data.warehouses.duckdb_signals import Signals
 from colony_lib.data.warehouses.sqltext import (
@@ -148,6 +148,7 @@ class DuckDB(Common):
         self.shown = shown
         self.new = new  # the file was made by opening it
         self._committed = False
+        self._matching: dict[tuple[str, str], int] = {}  # of an upsert that has just been done
         self._signals = Signals()
 
     # --- SQL
@@ -221,6 +222,13 @@ class DuckDB(Common):
         self.run(f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {quote(staged.table)}")
 
     def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
+        done = duckdb_upsert.upsert(self, table, staged, key)
+        if done is None:
+            return self._merge(table, staged, key)
+        changed, self._matching[table, staged.table] = done
+        return changed
+
+    def _merge(self, table: str, staged: Staged, key: list[str]) -> int:
         rest = [column for column in staged.columns if column not in key]
         names = ", ".join(map(quote, staged.columns))
         values = ", ".join(f"s.{quote(column)}" for column in staged.columns)
@@ -236,6 +244,9 @@ class DuckDB(Common):
         return changed
 
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
+        known = self._matching.pop((table, staged.table), None)
+        if known is not None:
+            return known
         found: int = self.one(
             f"SELECT count(*) FROM {quote(table)} AS t "
             f"WHERE EXISTS (SELECT 1 FROM {quote(staged.table)} AS s WHERE {same_key(key)})"

@@ -354,7 +354,8 @@ def check_key(db: DuckDB, staged: Staged, key: list[str]) -> None:
             code=FAILED,
         )
     table = quote(staged.table)
-    for column in key:
+    some = " OR ".join(f"{quote(column)} IS NULL" for column in key)
+    for column in key if db.one(f"SELECT count(*) FROM {table} WHERE {some}") else []:
         nulls = db.one(f"SELECT count(*) FROM {table} WHERE {quote(column)} IS NULL")
         if nulls:
             row = db.one(f"SELECT min(rowid) FROM {table} WHERE {quote(column)} IS NULL")
@@ -365,6 +366,8 @@ def check_key(db: DuckDB, staged: Staged, key: list[str]) -> None:
                 code=FAILED,
             )
     columns = ", ".join(map(quote, key))
+    if db.one(f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM {table})") == staged.rows:
+        return
     twice = db.rows(
         f"SELECT {columns}, count(*), count(*) OVER () FROM {table} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
     )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from colony_lib.base import files
 from colony_lib.base.errors import FAILED, ColonyError
-from colony_lib.data.warehouses import Staged
-from colony_lib.data.warehouses.sqltext import quote, same_key
+from colony_lib.data.warehouses import Staged, duckdb_upsert
+from colony_lib.data.warehouses.sqltext import quote
 
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.postgresql import PostgreSQL
@@ -23,7 +23,6 @@ _BLOCK = 1 << 20
 _SOME = 1 << 16  # as much as a pipe takes
 _FAR_LARGER = 4  # times the rows that are loaded: there the server finds them quicker than they are read
 _BACK = "colony_back"  # the table as it was read back
-_STATE = "colony_state"  # (given, place, fresh, differs) of each staged row
 _PLACE = "colony_place"  # where a row of the table lies
 T = TypeVar("T")
 
@@ -144,8 +143,7 @@ def upsert(db: PostgreSQL, table: str, staged: Staged, key: list[str]) -> tuple[
     if differing:
         _change(db, table, staged, key, differing)
     if fresh:
-        rows = quote(staged.table)
-        select = f"(FROM {rows} WHERE rowid IN (SELECT given FROM {_STATE} WHERE fresh))" if before else rows
+        select = duckdb_upsert.fresh(staged) if before else quote(staged.table)
         _whole(copy_in(db, quote(table), list(staged.columns), select, staged.where), fresh)
     return fresh + differing, matching + fresh
 
@@ -157,11 +155,7 @@ def _change(db: PostgreSQL, table: str, staged: Staged, key: list[str], rows: in
     kinds = [f"{quote(name)} {db.type_name(staged.columns[name])}" for name in rest]
     db.run(f"DROP TABLE IF EXISTS pg_temp.{changed}")
     db.run(f"CREATE TEMP TABLE {changed} ({', '.join([f'{_PLACE} tid', *kinds])})")
-    names = ", ".join(f"s.{quote(name)}" for name in rest)
-    select = (
-        f"(SELECT w.place, {names} FROM {quote(staged.table)} AS s JOIN {_STATE} AS w ON w.given = s.rowid "
-        "WHERE w.differs)"
-    )
+    select = duckdb_upsert.differing(staged, rest, _PLACE)
     _whole(copy_in(db, changed, [_PLACE, *rest], select, staged.where), rows)
     changes = ", ".join(f"{quote(name)} = {values[name]}" for name in rest)
     done = db.run(
@@ -197,16 +191,6 @@ def _compared(db: PostgreSQL, table: str, staged: Staged, key: list[str], before
         or db.staging.count(_BACK) != before
     ):
         return None
-    rest = [column for column in kinds if column not in key]
-    differs = " OR ".join(f"t.{quote(column)} IS DISTINCT FROM s.{quote(column)}" for column in rest) or "false"
-    there = f"t.{quote(key[0])} IS NOT NULL"
-    db.staging.run(
-        f"CREATE OR REPLACE TEMP TABLE {_STATE} AS SELECT s.rowid AS given, t.{_PLACE} AS place, "
-        f"NOT ({there}) AS fresh, ({there}) AND ({differs}) AS differs FROM {quote(staged.table)} AS s "
-        f"LEFT JOIN {_BACK} AS t ON {same_key(key)}"
-    )
-    total, fresh, differing = db.staging.rows(
-        f"SELECT count(*), count(*) FILTER (fresh), count(*) FILTER (differs) FROM {_STATE}"
-    )[0]
+    found = duckdb_upsert.compare(db.staging, _BACK, _PLACE, staged, key)
     db.staging.run(f"DROP TABLE {_BACK}")
-    return (fresh, differing, total - fresh) if total == staged.rows else None
+    return found
