@@ -21,7 +21,7 @@ import pytest
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.data import load as loader
 from colony_lib.data import pipeline as pipelines
-from colony_lib.data.warehouses import postgresql, postgresql_rows
+from colony_lib.data.warehouses import postgresql, postgresql_rows, sqlite_rows
 from tests.conftest import REPOSITORY, clean_environment
 from tests.data.loading import DATE, day, query, write_pipeline
 from tests.postgres import PASSWORD, PostgreSQL
@@ -468,6 +468,41 @@ def test_rows_are_found_by_their_key_and_not_by_going_through_all(folder: Path, 
     plan = connection.execute("EXPLAIN QUERY PLAN SELECT 1 FROM t WHERE k = 5").fetchall()
     assert "USING COVERING INDEX colony_key_t_k" in plan[0][-1]
     connection.close()
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_rows_come_the_same_by_the_driver_and_without_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    fields = {"k": "integer", "a": "string", "n": "number", "b": "boolean", "d": "date", "m": "datetime", "o": "object"}
+    rows = [
+        {"k": 2**62 + k, "a": text, "n": k / 3, "b": k % 2 == 0, "d": "2013-02-08", "m": "2013-02-08T05:00:01.5Z", "o": {"k": [k]}}
+        for k, text in enumerate(["", "5", "1e3", 'a "b"', "a\nb", "Zoë \U0001f6eb", "x'y"])
+    ] + [{**dict.fromkeys(fields), "k": -1}]  # fmt: skip
+    monkeypatch.setattr(sqlite_rows, "_FEW", 0)
+    asked: list[bool] = []
+    driver = sqlite_rows._driver
+    dumps = []
+    for with_driver in (True, False):
+
+        def found(with_driver: bool = with_driver) -> Any:
+            asked.append(with_driver)
+            return driver() if with_driver else None
+
+        monkeypatch.setattr(sqlite_rows, "_driver", found)
+        settings = {"table": "t", "mode": mode} | ({"key": "k"} if mode == "upsert" else {})
+        schema = {"fields": [{"name": name, "type": kind} for name, kind in fields.items()]}
+        url = f"sqlite:///{with_driver}.db"
+        write_pipeline(folder, {"t": {"schema": schema, "load": settings}}, warehouse={"url": url})
+        day(folder, "t", rows)
+        assert counts(load()) == [0, 8, 8, 0, 0, 0]
+        connection = sqlite3.connect(folder / f"{with_driver}.db")
+        names = ", ".join(f"{name}, typeof({name})" for name in fields)
+        dumps.append(connection.execute(f"select {names} from t order by k, a").fetchall())
+        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+        connection.close()
+    assert dumps[0] == dumps[1] and len(dumps[0]) == 8 and asked == [True, False]
+    assert driver() is not None, "the package adbc-driver-sqlite is not installed"
 
 
 def test_a_sqlite_file_that_another_writes_is_waited_for_and_then_said(folder: Path) -> None:

@@ -278,6 +278,10 @@ class DuckDB(Common):
         """Write rows as CSV to a descriptor: NULL as nothing, an empty text as two quotes."""
         self.run(f"COPY {select} TO '/dev/fd/{fd}' (FORMAT csv, HEADER false)")
 
+    def stream(self, select: str) -> Any:
+        """The rows of a query as an Arrow stream (the capsule of its C interface)."""
+        return self._did(lambda: self.connection.sql(select).__arrow_c_stream__(), "the warehouse refused")
+
     def chunks(self, select: str, size: int) -> Iterator[list[Any]]:
         """The rows of a query, so many at a time."""
         result = self.run(select)

@@ -71,13 +71,19 @@ class Remote(Common):
     # --- rows
 
     @property
+    def scratch(self) -> str:
+        """A folder of our own that goes when we close."""
+        if self._scratch is None:
+            self._scratch = files.private_folder(paths.scratch_folder(), "colony-load-")
+        return self._scratch
+
+    @property
     def staging(self) -> DuckDB:
         """The DuckDB in which rows are read and checked."""
         if self._staging is None:
             from colony_lib.data.warehouses import duckdb
 
-            self._scratch = files.private_folder(paths.scratch_folder(), "colony-load-")
-            self._staging = duckdb.in_memory(self._scratch, _MEMORY, self.where)
+            self._staging = duckdb.in_memory(self.scratch, _MEMORY, self.where)
         return self._staging
 
     def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:

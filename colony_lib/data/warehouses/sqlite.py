@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from colony_lib.base import files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.data.warehouses import Staged, relative
+from colony_lib.data.warehouses import Staged, relative, sqlite_rows
 from colony_lib.data.warehouses.remote import Remote
 from colony_lib.data.warehouses.sqltext import literal, quote
 
@@ -61,6 +61,7 @@ class SQLite(Remote):
         self.shown = shown
         self.where = where
         self.new = new  # the file was made by opening it
+        self.attached: list[str] = []  # files of rows on their way
         self._committed = False
 
     # --- SQL
@@ -72,15 +73,15 @@ class SQLite(Remote):
         try:
             return self._do(sql, values, doing).fetchall()
         except sqlite3.Error as error:
-            raise self._refusal(error, doing) from None
+            raise self.refusal(error, doing) from None
 
     def _do(self, sql: str, values: list[Any] | None, doing: str) -> sqlite3.Cursor:
         try:
             return self.connection.execute(sql, values or [])
         except sqlite3.Error as error:
-            raise self._refusal(error, doing) from None
+            raise self.refusal(error, doing) from None
 
-    def _refusal(self, error: sqlite3.Error, doing: str) -> ColonyError:
+    def refusal(self, error: sqlite3.Error, doing: str) -> ColonyError:
         name = getattr(error, "sqlite_errorname", "") or ""
         said = escape(str(error))
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -113,8 +114,8 @@ class SQLite(Remote):
 
     def close(self) -> None:
         """Close the file; one that was made by opening it, and that nothing was committed to, goes again."""
-        super().close()
         self.connection.close()
+        super().close()
         if self.new and not self._committed and os.path.exists(self.path) and not os.path.getsize(self.path):
             os.unlink(self.path)
 
@@ -124,23 +125,14 @@ class SQLite(Remote):
         kinds = ", ".join(f"{quote(name)} {self.type_name(kind)}" for name, kind in staged.columns.items())
         self.run(f"DROP TABLE IF EXISTS temp.{quote(staged.table)}")
         self.run(f"CREATE TEMP TABLE {quote(staged.table)} ({kinds})")
-        self._insert(f"INSERT INTO temp.{quote(staged.table)}", staged, f"cannot hand '{staged.where}' over")
-
-    def _insert(self, into: str, staged: Staged, doing: str) -> None:
-        wanted = ", ".join(_as_kept(name, kind) for name, kind in staged.columns.items())
-        marks = ", ".join("?" * len(staged.columns))
-        try:
-            for rows in self.staging.chunks(f"SELECT {wanted} FROM {quote(staged.table)}", _ROWS):
-                self.connection.executemany(f"{into} VALUES ({marks})", rows)
-        except sqlite3.Error as error:
-            raise self._refusal(error, doing) from None
+        sqlite_rows.fill(self, f"temp.{quote(staged.table)}", staged, f"cannot hand '{staged.where}' over")
 
     def append(self, table: str, staged: Staged) -> None:
         if self.is_settled(staged):
             super().append(table, staged)
         else:
             names = ", ".join(map(quote, staged.columns))
-            self._insert(f"INSERT INTO {quote(table)} ({names})", staged, f"cannot load into '{table}'")
+            sqlite_rows.fill(self, f"{quote(table)} ({names})", staged, f"cannot load into '{table}'")
 
     def index(self, table: str, staged: Staged, key: list[str]) -> None:
         """Without one SQLite goes through all rows for each row: of the table it stays, of the staged rows it goes with
@@ -184,12 +176,3 @@ class SQLite(Remote):
 
     def refresh(self, tables: list[str]) -> list[str]:
         return []
-
-
-def _as_kept(name: str, kind: str) -> str:
-    """The column as SQLite keeps it: sqlite3 turns neither times nor dates into anything by itself."""
-    if kind in ("BIGINT", "DOUBLE"):
-        return quote(name)
-    if kind == "BOOLEAN":
-        return f"CAST({quote(name)} AS TINYINT)"
-    return f"CAST({quote(name)} AS VARCHAR)"
