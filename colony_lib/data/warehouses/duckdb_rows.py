@@ -21,6 +21,7 @@ from colony_lib.data.warehouses.sqltext import EXACT, literal, quote
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.duckdb import DuckDB
 
+Kinds = dict[str, dict[str, int]]  # {column: {JSON kind: rows}}, without nulls
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one record
 LINE_USUAL = 1024 * 1024
 _TOO_LONG = re.compile("max(imum)?[ _]line[ _]size", re.IGNORECASE)
@@ -70,8 +71,7 @@ def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[
     rows = _read_lines(db, lines, fd, where)
     if not rows:
         return Staged(table, {}, 0, set(), set(), set(), set(), where)
-    keys = _keys(db, lines, where)
-    kinds = _kinds(db, lines, keys)
+    keys, kinds = _alike(db, lines, where) or _unlike(db, lines, where)
     types = {key: _type(db, lines, key, kinds[key], declared.get(key), found.get(key), where) for key in keys}
     columns = {key: _TYPES[types[key]][1] for key in keys}
     _transform(db, lines, table, types, kinds)
@@ -83,7 +83,7 @@ def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[
     return Staged(table, columns, rows, {key for key in keys if key in declared}, empty, guessed, zoned, where)
 
 
-def _transform(db: DuckDB, lines: str, table: str, types: dict[str, str], kinds: dict[str, dict[str, int]]) -> None:
+def _transform(db: DuckDB, lines: str, table: str, types: dict[str, str], kinds: Kinds) -> None:
     """Make the table of the rows. Whole numbers are read as numbers, which is quicker; where a value is not one so
     (it may be too large for it to be told), its column is read as text, which tells every digit."""
     exact: set[str] = set()
@@ -150,20 +150,50 @@ def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
     return rows
 
 
+def _alike(db: DuckDB, lines: str, where: str) -> tuple[list[str], Kinds] | None:
+    """The columns and their kinds in one pass; None unless every record has the keys of the first, each once."""
+    doing = f"cannot read '{where}'"
+    [(keys,)] = db.rows(f"SELECT json_keys(line) FROM {quote(lines)} LIMIT 1", doing=doing)
+    if not keys or len(set(keys)) < len(keys):
+        return None
+    pointers = ", ".join(_pointer(key) for key in keys)
+    # A key that is missing has no kind, and leaves no word in the text.
+    found = db.rows(
+        f"SELECT array_to_string(json_type(line, [{pointers}]), ' '), len(json_keys(line)), count(*) "
+        f"FROM {quote(lines)} GROUP BY 1, 2",
+        doing=doing,
+    )
+    kinds: Kinds = {key: {} for key in keys}
+    for text, number, count in found:
+        words = text.split(" ") if text else []
+        if not number == len(words) == len(keys):
+            return None
+        for key, kind in zip(keys, words, strict=True):
+            if kind != "NULL":
+                kinds[key][kind] = kinds[key].get(kind, 0) + count
+    return _named(keys, where), kinds
+
+
+def _unlike(db: DuckDB, lines: str, where: str) -> tuple[list[str], Kinds]:
+    keys = _keys(db, lines, where)
+    return keys, _kinds(db, lines, keys)
+
+
 def _keys(db: DuckDB, lines: str, where: str) -> list[str]:
     """The columns of the file, as the first record orders them; refused: names that cannot be a table's."""
     found: dict[str, None] = {}
     doing = f"cannot read '{where}'"
     first = db.rows(f"SELECT json_keys(line) FROM {quote(lines)} LIMIT 1", doing=doing)
-    alike = f"SELECT count(*) FROM {quote(lines)} WHERE json_keys(line) IS DISTINCT FROM ?"
-    others = db.rows(alike, [first[0][0]], doing=doing)[0][0]
-    more = db.rows(f"SELECT DISTINCT json_keys(line) FROM {quote(lines)}", doing=doing) if others else []
-    for (keys,) in first + sorted(more):
+    for (keys,) in first + sorted(db.rows(f"SELECT DISTINCT json_keys(line) FROM {quote(lines)}", doing=doing)):
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise ColonyError(f"a record has '{escape(twice)}' twice", where=where, code=FAILED)
         found.update(dict.fromkeys(keys))
-    keys = [*found]
+    return _named([*found], where)
+
+
+def _named(keys: list[str], where: str) -> list[str]:
+    """The keys; refused: names that cannot be a table's."""
     folded: dict[str, str] = {}
     for key in keys:
         if not key or "\x00" in key:
@@ -180,15 +210,14 @@ def _keys(db: DuckDB, lines: str, where: str) -> list[str]:
     return keys
 
 
-def _kinds(db: DuckDB, lines: str, keys: list[str]) -> dict[str, dict[str, int]]:
-    """{column: {JSON kind: rows}}, without nulls."""
+def _kinds(db: DuckDB, lines: str, keys: list[str]) -> Kinds:
     pointers = ", ".join(_pointer(key) for key in keys)
     found = db.rows(
         f"SELECT place, kind, sum(n) FROM (SELECT unnest(range(len(kinds))) AS place, unnest(kinds) AS kind, n FROM "
         f"(SELECT json_type(line, [{pointers}]) AS kinds, count(*) AS n FROM {quote(lines)} GROUP BY 1)) "
         "WHERE kind IS NOT NULL AND kind <> 'NULL' GROUP BY ALL"
     )
-    kinds: dict[str, dict[str, int]] = {key: {} for key in keys}
+    kinds: Kinds = {key: {} for key in keys}
     for place, kind, number in found:
         kinds[keys[place]][kind] = int(number)
     return kinds
@@ -307,7 +336,7 @@ def _check_values(
     table: str,
     keys: list[str],
     types: dict[str, str],
-    kinds: dict[str, dict[str, int]],
+    kinds: Kinds,
     where: str,
 ) -> None:
     for key, count in _counts(db, table, keys).items():
