@@ -163,6 +163,17 @@ def test_made_journals_are_read_without_a_complaint_and_hold_what_was_asked_for(
         assert found == (len(lines) // 100 if errors is None else errors)
 
 
+@pytest.mark.parametrize(("engine", "case"), [("duckdb", "tenth"), ("sqlite", "append")])
+def test_a_load_and_its_floor_come_to_the_same_rows_before_either_is_a_figure(
+    tmp_path: Path, engine: str, case: str
+) -> None:
+    done = run("tests.bench.warehouse", engine, case, "1000", "2", "2", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    took = json.loads(done.stdout)
+    assert list(took) == ["floor", "ours"] and [len(found) for found in took.values()] == [2, 2]
+    assert all(seconds > 0 for found in took.values() for seconds, _ in found)
+
+
 def test_every_peer_writes_both_graphs_with_all_their_steps(tmp_path: Path) -> None:
     for peer in peers.PEERS:
         for chained in (False, True):

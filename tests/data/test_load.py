@@ -87,6 +87,40 @@ def test_what_was_loaded_is_what_the_file_says(folder: Path) -> None:
     assert second == (-9007199254740993, "", 12.0, *[None] * 8)
 
 
+def test_whole_numbers_are_exact_however_they_are_written(folder: Path) -> None:
+    fields = [{"name": name, "type": "integer"} for name in ("k", "mixed", "large", "half")]
+    write_pipeline(folder, {"t": {"schema": {"fields": fields}, "load": {"table": "t"}}})
+    rows = [
+        {"k": 1, "mixed": 9007199254740993, "large": 9223372036854775807, "half": 1.0},
+        {"k": 2, "mixed": 517.0, "large": -9223372036854775808, "half": 2},
+        {"k": 3, "mixed": 1e3, "large": None, "half": -0.0},
+    ]
+    day(folder, "t", rows)
+    load()
+    assert query(folder, "select * from t order by k") == [tuple(row.values()) for row in rows]
+    day(folder, "t", [*rows, {**rows[0], "half": 1.5}], "2013-02-09")
+    assert "1 value of column 'half' is no integer: 1.5 at staging/transformed/t_2013-02-09.json:5" in refused(
+        date="2013-02-09"
+    )
+    day(folder, "t", [*rows, {**rows[0], "large": 9223372036854775808}], "2013-02-09")
+    assert "1 value of column 'large' is no integer: 9223372036854775808" in refused(date="2013-02-09")
+
+
+def test_a_record_may_be_longer_than_most(folder: Path, t: Callable[..., Path]) -> None:
+    long = "Zoë, " * 600_000  # three times what a line usually may have
+    t([{"k": 1, "a": "x"}, {"k": 2, "a": long}, {"k": 3, "a": "z"}])
+    assert counts(load()) == [0, 3, 3, 0, 0, 0]
+    assert query(folder, "select a from t order by k") == [("x",), (long,), ("z",)]
+
+
+def test_records_whose_keys_differ_are_read_by_their_names(folder: Path, t: Callable[..., Path]) -> None:
+    t([{"k": 1, "a": "x"}, {"a": "y", "k": 2}, {"k": 3, "b": 1}, {"k": 4, "a": None}])
+    load()
+    assert query(folder, "select k, a, b from t order by k") == [
+        (1, "x", None), (2, "y", None), (3, None, 1), (4, None, None),
+    ]  # fmt: skip
+
+
 def test_columns_that_nobody_declared_get_the_type_that_their_values_have(folder: Path, t: Callable[..., Path]) -> None:
     t(
         [

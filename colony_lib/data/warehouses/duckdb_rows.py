@@ -8,7 +8,6 @@ is taken as the column's type or refused, never bent to it: DuckDB's own casts w
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 Kinds = dict[str, dict[str, int]]  # {column: {JSON kind: rows}}, without nulls
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one record
 LINE_USUAL = 1024 * 1024
-_TOO_LONG = re.compile("max(imum)?[ _]line[ _]size", re.IGNORECASE)
 _FIELD_MARK = "\x01"  # JSON cannot hold it unescaped, so no line is ever split at it
 
 # Table Schema type → (the type json_transform reads, the column's type). `_expression` goes from one to the other.
@@ -127,7 +125,8 @@ def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
         f"read_csv('/dev/fd/{fd}', columns={{'line': 'VARCHAR'}}, delim='{_FIELD_MARK}', quote='', escape='', "
         f"comment='', header=false, auto_detect=false, new_line='\\n', max_line_size="
     )
-    # A file is read by several threads at once only when lines must be short; that they are not is an error.
+    # A file is read by several threads at once only when its lines must be short. Where one is not, or anything else
+    # is wrong, it is read again by one, which then says what.
     for limit in (LINE_USUAL, LINE_LIMIT):
         try:
             db.run(
@@ -136,8 +135,8 @@ def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
                 doing=f"cannot read '{where}'",
             )
             break
-        except ColonyError as error:
-            if limit == LINE_LIMIT or size < limit or not _TOO_LONG.search(error.what):
+        except ColonyError:
+            if limit == LINE_LIMIT or size < limit:
                 raise
     rows: int = db.one(f"SELECT count(*) FROM {quote(lines)}")
     if rows != said:
