@@ -121,19 +121,17 @@ def of_rows(rows: Iterable[Row], most: int) -> pd.DataFrame | Spilled:
     store = _Store()
     columns: dict[str, list[_Segment]] = {}
     total = 0
-    first: list[Row] | None = None
     for part in _parts(rows):
         if total == 0 and len(part) < SEGMENT:
             return table.from_rows(part)
-        first = part if total == 0 else None
         for name in _names(part):
             if name not in columns:
                 columns[name] = [_Segment("null", SEGMENT) for _ in range(total // SEGMENT)]
         for name, segments in columns.items():
             segments.append(_segment(store, [row.get(name) for row in part]))
         total += len(part)
-    if not total or first is not None:
-        return table.from_rows(first or [])
+    if not total:
+        return table.from_rows([])
     made = Spilled(store, {name: Stored(_whole(found), found) for name, found in columns.items()}, total)
     return made.whole() if total * len(columns) <= most else made
 
@@ -185,12 +183,10 @@ def _texts(store: _Store, values: np.ndarray, types: Set[type] = frozenset()) ->
 def _whole(segments: list[_Segment]) -> str:
     """The kind of a column of those segments, by the rule of table.infer."""
     kinds = {segment.kind for segment in segments} - {"null"}
-    if len(kinds) < 2:
-        return kinds.pop() if kinds else "null"
     types = set().union(*(segment.types for segment in segments))
     if types == {int, float} and not any(segment.inexact for segment in segments):
         return "number"
-    return "any"
+    return "null" if not kinds else kinds.pop() if len(kinds) == 1 else "any"
 
 
 class Spilled:
