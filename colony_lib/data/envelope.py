@@ -107,13 +107,13 @@ class Records(Sequence):  # type: ignore[type-arg]
     """The records of an envelope that was written here, read anew each time somebody goes through them, always from
     the file that had the name at first. `[place]` is for places in rising order: the file is gone through once."""
 
-    __slots__ = ("_at", "_file", "_lines", "head", "path")
+    __slots__ = ("_file", "_lines", "_next", "head", "path")
 
     def __init__(self, path: str, file: IO[bytes], head: dict[str, Any]) -> None:
         self.path = path
         self.head = head
         self._file = file
-        self._at = -1
+        self._next = 0  # place of the record that _lines gives next
         self._lines: Iterator[bytes] = iter(())
 
     def _open(self) -> IO[bytes]:
@@ -129,16 +129,13 @@ class Records(Sequence):  # type: ignore[type-arg]
         return _lines(file, self.path, self.head)
 
     def __getitem__(self, place: Any) -> Any:
-        if place < self._at or self._at < 0:
+        if place < self._next or not self._next:
             self._lines = iter(self._open())
-            self._at = -1
-            next(self._lines)
+            self._next = -1  # the head's line
         line = b""
-        while self._at < place:
+        while self._next <= place:
             line = next(self._lines)
-            self._at += 1
-        self._at = place + 1
-        line = line or next(self._lines)
+            self._next += 1
         return jsontext.loads(line.rstrip(b",\r\n"), where=f"{self.path}:{place + 2}")
 
 

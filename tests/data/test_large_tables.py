@@ -81,7 +81,7 @@ def test_rows_taken_out_columns_put_in_and_places_are_those_of_a_frame(small: No
         disk, memory = disk[mask], memory[mask]
         names = [str(name) for name in memory.columns]
         doubled = {"twice": memory["id"] * 2, "text": memory["mixed"], "day": pd.Series(
-            pd.to_datetime(["2013-01-0%d" % chance.randint(1, 9) for _ in range(len(memory))]).as_unit("s"), index=memory.index
+            pd.to_datetime([f"2013-01-0{chance.randint(1, 9)}" for _ in range(len(memory))]).as_unit("s"), index=memory.index
         )}  # fmt: skip
         disk, memory = frames.assigned(disk, doubled), frames.assigned(memory, doubled)
         same(disk, memory)
@@ -184,6 +184,16 @@ def test_a_day_of_large_files_comes_out_byte_for_byte_as_in_memory(
     assert len(json.loads(whole["staging/rejected/flights_2013-01-15.json"])) > 10
     for name in whole:
         assert large[name] == whole[name], name
+
+
+def test_records_in_a_file_are_found_by_their_places(tmp_path: Path, small: None) -> None:
+    path = str(tmp_path / "r.json")
+    envelope.write(path, {"source": "s"}, ({"n": n} for n in range(20)))
+    head, records = envelope.records(path)
+    assert isinstance(records, envelope.Records) and head["source"] == "s" and len(records) == 20
+    assert [records[place]["n"] for place in (0, 0, 1, 5, 6, 19, 2, 2, 3)] == [0, 0, 1, 5, 6, 19, 2, 2, 3]
+    envelope.write(path, {"source": "s"}, [{"n": 7}])
+    assert [row["n"] for row in records] == list(range(20))  # still the file that was there when it was opened
 
 
 def test_a_key_counts_once_however_many_records_there_were() -> None:
