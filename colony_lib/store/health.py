@@ -46,9 +46,9 @@ def checks() -> Iterator[Record]:
         yield finding("colony", "fail", error.what, error.fix)
         return
     yield finding("colony", "ok", root)
-    from colony_lib.store import health_needs
+    from colony_lib.store import health_needs, health_place
 
-    for check in (*FOLDER, *health_needs.CHECKS):
+    for check in (*health_place.CHECKS, *FOLDER, *health_needs.CHECKS):
         yield from _guarded(check)
 
 

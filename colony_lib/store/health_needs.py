@@ -1,14 +1,15 @@
-"""The checks of `colony health` for what agents, shared state and schedules need from outside the colony."""
+"""The checks of `colony health` for what shared state and schedules need from outside the colony."""
 
 from __future__ import annotations
 
 import os
 
-from colony_lib.base import files, landlock, seal
+from colony_lib.base import files
 from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import plural
-from colony_lib.store import env, paths
+from colony_lib.store import health_agents, paths
 from colony_lib.store.health import finding
+from colony_lib.store.health_agents import settings_or_none
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,18 +19,8 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 
-def _settings() -> Record | None:
-    """The configuration, when it is valid; what is wrong with it is said by another check."""
-    from colony_lib.store import config
-
-    try:
-        return config.load()
-    except ColonyError:
-        return None
-
-
 def _git() -> Iterator[Record]:
-    settings = _settings() or {"shared_state": {"backend": "files", "location": "in-repo"}, "agents": []}
+    settings = settings_or_none() or {"shared_state": {"backend": "files", "location": "in-repo"}, "agents": []}
     worktree = next(
         (f"agent '{a['id']}' has a worktree_branch" for a in settings["agents"] if a["worktree_branch"]), None
     )
@@ -41,16 +32,34 @@ def _git() -> Iterator[Record]:
         yield finding(
             "git", "warn", f"not found, and {wanted}" if wanted else "not found; nothing here needs it", "install git"
         )
-    elif needs_repository and _output(["git", "-C", paths.root(), "rev-parse", "--is-inside-work-tree"]) != "true":
-        yield finding("git", "warn", f"{needs_repository}, but this folder is in no git repository", "git init")
+    elif needs_repository:
+        yield _repository(needs_repository, worktree, version)
     else:
         yield finding("git", "ok", version)
+
+
+def _repository(why: str, worktree: str | None, version: str) -> Record:
+    """Whether the folder's repository is one, is trusted by git, and has a commit that worktrees can begin at."""
+    import shlex
+
+    from colony_lib.store import git
+
+    done = git.run(["rev-parse", "--is-inside-work-tree"], cwd=paths.root())
+    if "dubious ownership" in done.err:
+        fix = f"git config --global --add safe.directory {shlex.quote(paths.root())}"
+        return finding("git", "warn", f"{why}, but git does not trust the repository: it belongs to another user", fix)
+    if done.text.strip() != "true":
+        return finding("git", "warn", f"{why}, but this folder is in no git repository", "git init")
+    if worktree and git.run(["rev-parse", "--verify", "--quiet", "HEAD"], cwd=paths.root()).code:
+        message = f"{worktree}, but the repository has no commit yet for it to begin at"
+        return finding("git", "warn", message, "git add colony.yml .colony && git commit -m 'begin'")
+    return finding("git", "ok", version)
 
 
 def _shared_state() -> Iterator[Record]:
     """What would keep `colony state sync` from sharing the state; nothing is said where it is not to be shared, and
     the remote is not asked."""
-    settings = _settings()
+    settings = settings_or_none()
     if settings is None or settings["shared_state"]["backend"] != "git-backed" or _output(["git", "--version"]) is None:
         return
     from colony_lib.store import statesync
@@ -90,9 +99,38 @@ def _cron() -> Iterator[Record]:
         if missing:
             message = f"'{missing[0]}' has a schedule, but no line in the crontab"
             yield finding("cron", "warn", message, "colony cron install")
-        elif runs:
+        lacking = list(_lacking_under_cron(wanted))
+        yield from lacking
+        if runs and not missing and not lacking:
             message = f"{plural(len(wanted), 'workflow')} with a schedule; 'colony cron list' shows the lines"
             yield finding("cron", "ok", message)
+
+
+def _lacking_under_cron(wanted: list[str]) -> Iterator[Record]:
+    """What scheduled workflows take from the environment and would not find under cron: the first of each, and the
+    key of the models' API."""
+    from colony_lib.store import config, cronenv, crontab, workflow
+
+    settings = settings_or_none()
+    if settings is None:
+        return
+    environ = cronenv.environment(crontab.settings(crontab.read(), paths.root()))
+    plans = []
+    for name in wanted:
+        try:
+            plans.append(workflow.load(name))
+            cronenv.refuse_missing(plans[-1], settings, environ)
+        except ColonyError as error:
+            yield finding("cron", "warn", f"'{name}': {error.what}", error.fix)
+    asking = {agent["id"] for agent in settings["agents"] if agent["runner"] == "api"}
+    known = {**environ, **config.env_file_values(settings["env_file"])}
+    for plan in plans:
+        asks = any(step["run"] is None and step["agent"] in asking for step in plan["steps"])
+        if asks and "ANTHROPIC_API_KEY" not in known:
+            message = f"'{plan['name']}' asks a model, and cron will not have ANTHROPIC_API_KEY"
+            fix = "write ANTHROPIC_API_KEY=… into a file .env, chmod 600 .env, and 'env_file: .env' into colony.yml"
+            yield finding("cron", "warn", message, fix)
+            return
 
 
 def _not_installed(wanted: list[str]) -> list[str]:
@@ -130,90 +168,10 @@ def _cron_runs() -> bool:
     return False
 
 
-def _agents() -> Iterator[Record]:
-    """What each agent needs: its variables, its runner's key or program."""
-    from colony_lib.store import config, models
-
-    settings = _settings()
-    if settings is None:
-        return
-    fine = True
-    for agent in settings["agents"]:
-        try:
-            config.agent_env(agent)
-        except ColonyError as error:
-            fine = False
-            yield finding("agents", "warn", f"{error.what} at {error.where}" if error.where else error.what, error.fix)
-    for warning in {models.resolve(agent, settings)["warning"] for agent in settings["agents"]} - {None}:
-        fine = False
-        yield finding("agents", "warn", str(warning), "write a model of today in colony.yml, or set COLONY_MODEL")
-    if fine:
-        yield finding("agents", "ok", f"{plural(len(settings['agents']), 'agent')}; all variables are set")
-    yield from _runners({agent["runner"] for agent in settings["agents"]})
-
-
-def _runners(used: set[str]) -> Iterator[Record]:
-    from shutil import which
-
-    if "api" in used and not env.get("ANTHROPIC_API_KEY"):
-        fix = "export ANTHROPIC_API_KEY=… before a step that asks a model; steps with 'run:' need none"
-        yield finding("key", "warn", "ANTHROPIC_API_KEY is not set", fix)
-    elif "api" in used:
-        yield finding("key", "ok", "ANTHROPIC_API_KEY is set")
-    if "claude-code" in used and which("claude") is None:
-        yield finding(
-            "claude", "warn", "the 'claude' command is not found", "install Claude Code, or use the runner 'api'"
-        )
-
-
-def _confinement() -> Iterator[Record]:
-    """What of the bounds around agents' tools this machine cannot hold."""
-    settings = _settings()
-    if settings is None or all(agent["runner"] != "api" for agent in settings["agents"]):
-        return
-    version = landlock.abi()
-    fine = True
-    if version == 0:
-        fine = False
-        message = (
-            "this kernel has no Landlock: what agents' tools write and read is checked by Colony's own tools only, and "
-            "a command that an agent runs in bash can do what you can, and see your processes' environment"
-        )
-        fix = (
-            "use a kernel from 5.13 on with 'landlock' in its lsm= list, or give agents no bash: tools: [files, colony]"
-        )
-        yield finding("confinement", "warn", message, fix)
-    if not _network_can_be_closed():
-        fine = False
-        left = "may use UDP all the same" if version >= 4 else "have it all the same"
-        fix = "allow seccomp or user namespaces, or run Colony where there is no network"
-        yield finding("confinement", "warn", f"agents' tools without 'network: true' {left}", fix)
-    if 0 < version < 6:
-        fine = False
-        message = f"Landlock is of ABI {version}, before 6: agents' tools can send signals to your other processes"
-        yield finding("confinement", "warn", message, "use a kernel from 6.12 on")
-    if fine:
-        message = f"Landlock ABI {version}: agents' tools are kept to their folders, and from the network"
-        yield finding("confinement", "ok", message)
-
-
-def _network_can_be_closed() -> bool:
-    """Tried in another process, for it is for good."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            seal.no_new_privileges()
-            code = 0 if seal.no_network() else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
 def _env_file() -> Iterator[Record]:
     from colony_lib.store import config
 
-    settings = _settings()
+    settings = settings_or_none()
     name = settings["env_file"] if settings else None
     if not name:
         return
@@ -228,4 +186,4 @@ def _env_file() -> Iterator[Record]:
         yield finding("env_file", "ok", f"{plural(count, 'variable')} in '{name}'")
 
 
-CHECKS = (_agents, _confinement, _env_file, _git, _shared_state, _cron)
+CHECKS = (*health_agents.CHECKS, _env_file, _git, _shared_state, _cron)
