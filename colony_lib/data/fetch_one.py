@@ -178,6 +178,7 @@ def _figures(request: Request, collected: Collected, fetch_time: str, seconds: f
         "fetch_time": fetch_time,
         "pages": tally.pages,
         "retries": tally.retries,
+        "unchanged": tally.unchanged,
         "waits": tally.waits,
         "waited_seconds": round(tally.waited_seconds, 3),
         "duplicates": collected.duplicates,

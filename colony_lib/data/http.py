@@ -8,12 +8,14 @@ import re
 import time
 from http import HTTPStatus
 
+from requests.structures import CaseInsensitiveDict
+
 from colony_lib.base import clock, jsontext
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.base.text import cut, escape, show_duration
 from colony_lib.data import readers, streamed
 from colony_lib.data.quarantine import Unreadable
-from colony_lib.data.transport import NoAnswer, Reply, Transport
+from colony_lib.data.transport import NoAnswer, Reply, Transport, with_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from colony_lib.data.limits import Breaker, Bucket
+    from colony_lib.data.replies import Replies
     from colony_lib.data.sources import Tally
 
 LONGEST_WAIT = 1e9  # seconds; a longer Retry-After is cut to it
@@ -85,6 +88,7 @@ class Client:
         tally: Tally,
         stop: threading.Event,
         lines: bool = False,
+        replies: Replies | None = None,
     ) -> None:
         self.transport = transport
         self.retry = retry
@@ -93,6 +97,7 @@ class Client:
         self.tally = tally
         self.stop = stop
         self.lines = lines
+        self.replies = replies
 
     def get(self, url: str, params: Mapping[str, str], *, end: bool = False) -> tuple[Any, Reply] | None:
         """(the reply's JSON value, or LINES or STREAM for one to be read by records, the reply); None when the answer
@@ -138,7 +143,7 @@ class Client:
     def _attempt(self, url: str, params: Mapping[str, str], end: bool) -> tuple[Any, Reply] | None:
         """One exchange and its judgement, told to the breaker: whoever answers sensibly, if only with no, is well."""
         try:
-            reply = self.transport.get(url, params)
+            reply = self._asked(url, params)
         except NoAnswer as no:
             self.breaker.failed(no.reason)
             if no.permanent:
@@ -161,6 +166,24 @@ class Client:
         self.breaker.succeeded()
         return result
 
+    def _asked(self, url: str, params: Mapping[str, str]) -> Reply:
+        """The reply, the one of the last fetch where the source says that it is still that (304)."""
+        if self.replies is None:
+            return self.transport.get(url, params)
+        address = with_query(url, params)
+        known = self.replies.known(address)
+        reply = self.transport.get(url, params, known.conditions if known else None)
+        if reply.status == 304 and known:
+            self.replies.again(address)
+            self.tally.unchanged += 1
+            headers = CaseInsensitiveDict({**known.headers, **reply.headers})
+            if "Content-Type" in known.headers:
+                headers["Content-Type"] = known.headers["Content-Type"]
+            return Reply(200, headers, known.file, reply.location, reply.url)
+        if reply.status == 200:
+            self.replies.note(address, reply.headers, reply.file or io.BytesIO(reply.body))
+        return reply
+
     def _may_wait(self, again: _Again, wait: float, enough: bool = False) -> None:
         if wait <= self.retry.max_wait and not enough:
             return
@@ -171,8 +194,6 @@ class Client:
         raise ColonyError(what, fix=f"try again after {when}{limit}", code=BUSY)
 
     def _shown(self, url: str, params: Mapping[str, str]) -> str:
-        from colony_lib.data.transport import with_query
-
         return self.transport.shown(with_query(url, params))
 
     def _failed(self, url: str, params: Mapping[str, str], again: _Again, attempts: int) -> ColonyError:
@@ -186,6 +207,9 @@ def _judged(reply: Reply, lines: bool) -> Any:
     """The JSON of a good answer, STREAM for one that is to be read record by record; _Again or ColonyError for any
     other. `lines`: it is NDJSON whatever it calls itself."""
     status = reply.status
+    if status == 304:
+        what = f"304 Not Modified from {reply.url}, which was not asked whether it is"
+        raise ColonyError(what, fix="leave out of 'headers' what asks so", code=FAILED)
     if status == 204:
         return []
     if 200 <= status < 300:

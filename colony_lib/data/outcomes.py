@@ -108,6 +108,8 @@ def line(outcome: Outcome) -> str:
         return f"{outcome.name}: {figures['status']}"
     text = f"{outcome.name}: {plural(figures['records'], 'record')} in {show_duration(figures['seconds'])}"
     parts = [plural(figures["pages"], "page")] if figures["pages"] > 1 else []
+    if figures["unchanged"]:
+        parts.append(f"{figures['unchanged']:,} unchanged")
     if figures["retries"]:
         parts.append(f"{figures['retries']} tried again")
     if figures["waits"]:

@@ -101,14 +101,14 @@ class Transport:
         )
         return escape(urlunsplit((parts.scheme, host, parts.path, query, "")))
 
-    def get(self, url: str, params: Mapping[str, str]) -> Reply:
-        """One GET, redirects followed. NoAnswer when there was no whole answer in time; ColonyError (FAILED) for
-        a reply that is too large or a redirect that is refused."""
+    def get(self, url: str, params: Mapping[str, str], conditions: Mapping[str, str] | None = None) -> Reply:
+        """One GET, by those conditions (If-None-Match …), redirects followed. NoAnswer when there was no whole answer
+        in time; ColonyError (FAILED) for a reply that is too large or a redirect that is refused."""
         deadline = time.monotonic() + self.timeout
         url = with_query(url, params)
         with self._sockets.until(deadline):
             for _ in range(REDIRECTS + 1):
-                response = self._send(url, max(deadline - time.monotonic(), 0.001))
+                response = self._send(url, max(deadline - time.monotonic(), 0.001), conditions or {})
                 target = response.headers.get("Location")
                 if self._sockets.expired:
                     raise self._late()
@@ -132,10 +132,10 @@ class Transport:
         # A server that repeats our query in its redirect must not carry the key elsewhere for us.
         return without_query(new, self.auth.query) if leaves else new
 
-    def _send(self, url: str, timeout: float) -> requests.Response:
+    def _send(self, url: str, timeout: float, conditions: Mapping[str, str]) -> requests.Response:
         headers = dict(_HEADERS)
         if origin(url) == self.origin:
-            headers |= self.headers | self.auth.headers
+            headers |= dict(conditions) | self.headers | self.auth.headers
             url = with_query(url, self.auth.query)
         try:
             # Not by session.get: that would look into ~/.netrc for keys, keep cookies, and read the redirect first.

@@ -61,11 +61,12 @@ class Problems(list["dict[str, Any]"]):
 class Tally:
     """What happened while a source was fetched: counts for the summary, and what could not be read."""
 
-    __slots__ = ("notes", "origin", "pages", "problems", "retries", "unique", "waited_seconds", "waits")
+    __slots__ = ("notes", "origin", "pages", "problems", "retries", "unchanged", "unique", "waited_seconds", "waits")
 
     def __init__(self) -> None:
         self.pages = 0
         self.retries = 0
+        self.unchanged = 0  # replies that were the same as at the last fetch (304)
         self.waits = 0  # for a rate limit, the source's own or ours
         self.waited_seconds = 0.0
         self.unique = 0  # records kept so far, repeats left out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -14,6 +15,7 @@ from colony_lib.data.limits import Breaker, Bucket
 from colony_lib.data.pagination import MAX_PAGES, Pages
 from colony_lib.data.pipeline import byte_count, variables_in
 from colony_lib.data.quarantine import Unreadable
+from colony_lib.data.replies import Replies
 from colony_lib.data.streamed import Document, Lines, Seen
 from colony_lib.data.transport import Auth, Transport, origin, with_query
 
@@ -56,9 +58,19 @@ class Source:
         )
         self.breaker = self._breaker()
         self.bucket = self._bucket()
+        self.replies = self._replies()
 
     def keep(self) -> None:
-        """Nothing is noted of a reply: what is new is told by the watermark of the load."""
+        """The replies of this fetch are those to ask by the next time."""
+        if self.replies is not None:
+            self.replies.keep()
+
+    def _replies(self) -> Replies | None:
+        if not self.request.settings.get("conditional", True):
+            return None
+        folder = os.path.join(self.request.pipeline.state_folder(), "replies", self.request.name)
+        total = self.request.settings.get("pagination", {}).get("total_header")
+        return Replies(folder, self.secrets.values(), [total] if total else [])
 
     @property
     def origin(self) -> str:
@@ -199,6 +211,7 @@ class Source:
             bucket=self.bucket,
             tally=tally,
             stop=self.request.stop,
+            replies=self.replies,
             lines=self.request.settings.get("format") == "ndjson",
         )
         try:
