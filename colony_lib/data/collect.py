@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _IN_MEMORY = 16 * 1024 * 1024  # bytes; more goes to a file without a name, which no crash leaves behind
+MAX_FIELD = 16_000_000  # characters; what is longer is hardly a value, and everything after the fetch holds it whole
 
 
 class Collected:
@@ -23,8 +24,9 @@ class Collected:
     their key was there before with another content. One without a key that `remembers` nothing counts no repeats, and
     stays small however many there are."""
 
-    def __init__(self, key: list[str], *, remembers: bool = True) -> None:
+    def __init__(self, key: list[str], *, remembers: bool = True, max_field: int = MAX_FIELD) -> None:
         self.key = key
+        self.max_field = max_field
         self._remembers = remembers or bool(key)
         self.count = 0
         self.duplicates = 0
@@ -46,18 +48,26 @@ class Collected:
         """The totals with which a source says that this is all of it. Without a key a repeat may be a record."""
         return (self.unique, self.count) if self.key else (self.count,)
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Take in one record; ColonyError (USAGE) when it cannot be written as JSON."""
+    def add(self, row: dict[str, Any]) -> str | None:
+        """Take in one record; the name of a field of it that is longer than `max_field` characters, and then it was not
+        taken in. ColonyError (USAGE) when it cannot be written as JSON."""
         line = jsontext.dumps(row)
+        if len(line) > self.max_field and (long := self._longest(row))[0] > self.max_field:
+            return long[1]
         self.shape.add(row)
         if self._first is None:
             self._first = row
             self._order = tuple(row)
         if self._is_repeat(row, line):
             self.duplicates += 1
-            return
+            return None
         self.count += 1
         self._file.write(line + "\n")
+        return None
+
+    def _longest(self, row: dict[str, Any]) -> tuple[int, str]:
+        lengths = {name: len(value if isinstance(value, str) else jsontext.dumps(value)) for name, value in row.items()}
+        return max((length, name) for name, length in lengths.items())
 
     def _is_repeat(self, row: dict[str, Any], line: str) -> bool:
         if not self._remembers:

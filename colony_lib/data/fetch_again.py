@@ -140,7 +140,8 @@ class _Again:
         assert self.raw is not None
         for entry in mine:
             self._finish(entry)
-        collected = Collected(fetch_one.key_of(self.request))
+        limit = fetch_one.max_field(self.request)
+        collected = Collected(fetch_one.key_of(self.request), max_field=limit)
         try:
             for row in envelope.stream(self.path)[1]:
                 collected.add(row)
@@ -223,7 +224,7 @@ class _Again:
             return {}, None
         records = [problem["record"] for entry in mine for problem in entry.problems]
         held = [record for record in records if isinstance(record, dict)]
-        fresh = Collected(collected.key)
+        fresh = Collected(collected.key, max_field=collected.max_field)
         try:
             fetch_one.collect(self.request, self.source, fresh)
             known = Counter(map(_content, [*map(jsontext.loads, collected.lines()), *held]))

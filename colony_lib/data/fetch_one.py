@@ -7,12 +7,14 @@ from contextlib import contextmanager
 
 from colony_lib.base import clock, files, jsontext, locks
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
-from colony_lib.base.text import plural
+from colony_lib.base.text import escape, plural
 from colony_lib.data import envelope
-from colony_lib.data.collect import Collected
+from colony_lib.data.collect import MAX_FIELD, Collected
 from colony_lib.data.drift import Drift
 from colony_lib.data.outcomes import Outcome
+from colony_lib.data.pipeline import byte_count
 from colony_lib.data.quarantine import DAY, PART, Keeper, Unreadable
+from colony_lib.data.readers import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
     started = time.monotonic()
     keeper = Keeper(request.pipeline, request.name, request.date, clock.now(), request.since, again=again)
     pages = request.settings.get("pagination", {})  # without a total to come to, nobody asks how many differ
-    collected = Collected(key_of(request), remembers="total" in pages or "total_header" in pages)
+    remembers = "total" in pages or "total_header" in pages
+    collected = Collected(key_of(request), remembers=remembers, max_field=max_field(request))
     path: str | None = None
     with expected() as trouble:
         try:
@@ -53,6 +56,11 @@ def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
     error = trouble[0] if trouble else None
     seconds = time.monotonic() - started
     return outcome(request, collected, keeper.fetch_time, seconds, path, keeper.kept, error)
+
+
+def max_field(request: Request) -> int:
+    """The longest field, in characters, that the source takes."""
+    return byte_count(request.settings.get("max_field", MAX_FIELD))
 
 
 def key_of(request: Request) -> list[str]:
@@ -88,10 +96,10 @@ def outcome(
 ) -> Outcome:
     """How it ended, in figures; `kept` are the files that wait in quarantine."""
     figures = _figures(request, collected, fetch_time, seconds)
-    shown = [request.pipeline.shown(file) for file in kept]
+    waiting = [request.pipeline.shown(file) for file in kept]
     complete = error is None
     figures |= {"status": "complete" if complete else "busy" if error and error.code == BUSY else "failed"}
-    figures |= {"filepath": request.pipeline.shown(path) if complete and path else None, "quarantine": shown}
+    figures |= {"filepath": request.pipeline.shown(path) if complete and path else None, "quarantine": waiting}
     if error is not None:
         figures |= {"records": 0, "error": files.redacted(str(error))}
     return Outcome(request.name, figures, error)
@@ -106,9 +114,21 @@ def collect(request: Request, source: Source, collected: Collected) -> None:
         if request.stop.is_set():
             raise Stopped
         for row in objects(batch, request.tally.problems):
-            collected.add(row)
+            long = collected.add(row)
+            if long is not None:
+                _set_apart(request, row, long, collected.max_field)
         request.tally.unique = collected.unique
     collected.check_key()
+
+
+def _set_apart(request: Request, row: dict[str, Any], field: str, limit: int) -> None:
+    """A record with a field that is too long, its long values cut: the quarantine need not hold them either."""
+    reason = f"the field '{escape(field)}' is longer than max_field ({limit:,} characters)"
+    cut = {
+        name: value if len(text := value if isinstance(value, str) else jsontext.dumps(value)) <= limit else shown(text)
+        for name, value in row.items()
+    }
+    request.tally.problems.append((None, reason, jsontext.dumps(cut)))
 
 
 def writing(request: Request) -> Any:

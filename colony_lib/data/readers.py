@@ -164,11 +164,18 @@ class Csv:
     """
 
     def __init__(
-        self, data: bytes, name: str, problems: Problems, *, encoding: str = "utf-8", delimiter: str = ","
+        self,
+        data: bytes,
+        name: str,
+        problems: Problems,
+        *,
+        encoding: str = "utf-8",
+        delimiter: str = ",",
+        max_field: int = _CELL_LIMIT,
     ) -> None:
         self.name = name
         self.problems = problems
-        csv.field_size_limit(_CELL_LIMIT)
+        csv.field_size_limit(max_field)
         self._reader = csv.reader(
             io.StringIO(_decode(data, name, encoding), newline=""), delimiter=delimiter, strict=True
         )

@@ -95,7 +95,8 @@ def _records(data: bytes, path: str, shown: str, settings: dict[str, Any], probl
             raise ColonyError("the file is empty: there is not even a header line")
         encoding = settings.get("encoding", "utf-8")
         delimiter = settings.get("delimiter") or ("\t" if readers.suffix(path) == ".tsv" else ",")
-        yield from readers.Csv(data, shown, problems, encoding=encoding, delimiter=delimiter)
+        limit = byte_count(settings.get("max_field", "1MB"))  # one stray quote must not swallow the rest of a file
+        yield from readers.Csv(data, shown, problems, encoding=encoding, delimiter=delimiter, max_field=limit)
     elif kind == "ndjson":
         yield from readers.ndjson(data, shown, problems)
     elif kind == "parquet":
