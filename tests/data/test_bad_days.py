@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -133,6 +134,39 @@ def test_on_a_daylight_saving_day_no_hour_is_guessed(day: Bad, local: str, utc: 
         assert only["row"] == 40 and "America/New_York" in only["reason"] and found["loaded"] == []
     else:
         assert found["codes"] == [0, 0, 0] and found["loaded"][-1][3].isoformat() == utc
+
+
+@pytest.mark.parametrize("date", ["2013-03-10", "2013-11-03"])
+def test_a_day_of_23_and_one_of_25_hours_keep_every_hour_once(day: Bad, date: str) -> None:
+    hours = [f"{date} {hour:02}:00" for hour in range(24)]
+    if date == "2013-03-10":
+        del hours[2]
+    else:
+        hours[1:2] = [f"{date}T01:00:00-04:00", f"{date}T01:00:00-05:00"]  # shown twice: each with its offset
+    given = [{"flightNo": n, "carrier": "AA", "delay": 1, "at": hour} for n, hour in enumerate(hours)]
+    found = day(given)
+    assert found["codes"] == [0, 0, 0] and found["rejected"] == []
+    times = [row[3] for row in found["loaded"]]
+    assert len(times) == (23 if date == "2013-03-10" else 25)
+    assert {(later - before).total_seconds() for before, later in pairwise(times)} == {3600.0}
+
+
+def test_half_a_day_closes_the_gate_where_the_fewest_records_are_said(place: Colony, day: Bad) -> None:
+    document = json.loads((place.root / "pipeline.yml").read_text())
+    document["datasets"]["flights"]["thresholds"] = {"record_count": {"warn": 38, "fail": 30}}
+    place.write("pipeline.yml", json.dumps(document))
+    found = day(rows(20))
+    assert found["codes"] == [0, 1, 1] and failed(found) == ["record_count"]
+    assert (found["loaded"], found["before"]) == ([], 40)
+    assert "'flights' of 2013-03-08 is FAIL (record_count)" in found["err"]
+
+
+def test_the_same_day_twice_is_loaded_once(place: Colony, day: Bad) -> None:
+    assert day(rows())["codes"] == [0, 0, 0]
+    for command in ("transform", "validate_data", "load"):  # fetched anew: another head, the same rows
+        raw(place, rows(), DAY)
+        assert cli.run(command, ["--date", DAY]) == 0
+    assert query(place.root, "SELECT count(*) FROM flights") == [(80,)]
 
 
 def test_a_column_of_nothing_but_nulls_closes_the_gate_by_its_name(day: Bad) -> None:

@@ -209,6 +209,19 @@ def test_waits_for_our_own_limit_are_counted(fetch: Any) -> None:
     assert done.figures()["waits"] == 3 and done.figures()["waited_seconds"] > 0.1
 
 
+def test_sources_may_share_one_limit_whichever_process_fetches_them(fetch: Any, folder: Path) -> None:
+    with Web(lambda _: [{"id": 1}]) as web:
+        limit = {"requests": 2, "per": "1h", "shared": "key-1"}
+        settings = {"type": "rest", "url": web.url, "rate_limit": limit, "retry": {"max_wait": "1s"}}
+        done = fetch(sources={name: dict(settings) for name in ("a", "b", "c")})
+        assert done.code == 75 and len(web.asked) == 2
+        ended = [done.figures(name)["status"] for name in ("a", "b", "c")]
+        assert sorted(ended) == ["busy", "complete", "complete"]
+        command = ["colony", "fetch", "a", "--date", "2013-02-08"]
+        again = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
+        assert again.returncode == 75 and "the rate limit of 'shared-key-1'" in again.stderr and len(web.asked) == 2
+
+
 def test_the_limit_may_come_from_the_environment(fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"type": "rest", "url": "http://127.0.0.1:9/", "rate_limit": {"requests": "$RATE", "per": "1m"}}
     monkeypatch.setenv("RATE", "many")

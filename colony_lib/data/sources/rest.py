@@ -179,6 +179,8 @@ class Source:
                 f"the rate limit is '{text[:40]}'", where=where, fix="give a whole number from 1 on", code=USAGE
             )
         pipeline, name = self.request.pipeline, self.request.name
+        if "shared" in self._named("rate_limit"):
+            name = f"shared-{self.request.settings['rate_limit']['shared']}"
         per = self._duration("rate_limit", "per", default=60.0)
         return Bucket(pipeline.state_folder(), name, pipeline.lock(f"bucket-{name}"), requests=int(text), per=per)
 
