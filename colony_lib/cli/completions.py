@@ -20,14 +20,14 @@ def main(argv: list[str]) -> int:
             "colony completions fish >~/.config/fish/completions/colony.fish",
         ],
         details="Commands, options and their values; workflows, runs, steps, agents, tasks, metrics, documents,\n"
-        "datasets, sources of the colony one stands in; after 'colony fetch' and after 'colony-fetch' alike: for the\n"
+        "datasets and sources of the colony one stands in; after 'colony fetch' and after 'colony-fetch' alike: for the\n"
         "latter bash and fish want the script sourced, as they look a file up by the command's name.",
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
     shell = parser.parse_args(argv).shell
-    from colony_lib.cli import catalog, completions_script, grammar
+    from colony_lib.cli import completing, grammar, help
 
-    summaries = catalog.own()
+    summaries = help.own()
     found = [each for name in summaries if name != "help" for each in grammar.walk(name)]
-    sys.stdout.write(completions_script.script(shell, found, summaries))
+    sys.stdout.write(completing.script(shell, found, summaries))
     return OK

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from colony_lib.cli import module_of
-from colony_lib.cli.args import Parser
+from colony_lib.cli import load
+from colony_lib.cli.args_parser import Parser
 
 # What a word stands for, by command and metavar, else by metavar alone; what is not named here is free text.
 NAMES: dict[Any, str] = {
@@ -118,7 +118,7 @@ def of(*words: str) -> Grammar:
     usual, name = Parser.print_help, sys.argv[0]
     Parser.print_help = print_help  # type: ignore[method-assign,assignment]
     try:
-        module_of(words[0]).main([*words[1:], "--help"])
+        load(words[0]).main([*words[1:], "--help"])
     except _Shown as shown:
         return Grammar(" ".join(words), shown.parser)
     finally:

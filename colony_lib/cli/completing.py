@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from colony_lib.cli.catalog import TOPICS
 from colony_lib.cli.grammar import Grammar
+from colony_lib.cli.help import TOPICS
 
 
 def _item(key: str) -> str:
