@@ -36,7 +36,7 @@ class _SiteOnDemand:
         return importlib.util.find_spec(name)
 
 
-def load(name: str) -> ModuleType:
+def _load(name: str) -> ModuleType:
     module = f"colony_lib.cli.{name.replace('-', '_')}"
     __import__(module)
     return sys.modules[module]
@@ -81,7 +81,7 @@ def run(name: str, argv: list[str] | None = None) -> int:
 
         _signal.signal(_signal.SIGTERM, _terminate)
         _signal.signal(_signal.SIGHUP, _terminate)
-        status: int = load(name).main(sys.argv[1:] if argv is None else argv)
+        status: int = _load(name).main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return status
     except ColonyError as error:

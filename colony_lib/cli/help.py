@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The order of the list follows the order of work; what is not named here comes after, by name.
 GROUPS = {
-    "a colony": ["init", "validate", "status", "health", "completions"],
+    "a colony": ["init", "validate", "status", "health"],
     "workflows": ["workflow", "run-step", "cron"],
     "what steps and agents share": ["state", "messages", "broadcast", "logs", "metrics", "lineage"],
     "data": ["fetch", "transform", "validate-data", "load", "report"],
@@ -70,11 +70,6 @@ def _commands(folder: str) -> Iterator[tuple[str, str]]:
                     if line.startswith(b"# Summary: "):
                         summary = line[11:].decode("utf-8", "replace").strip()
             yield file.removeprefix("colony-"), summary
-
-
-def own() -> dict[str, str]:
-    """{command: what it does} of the executables that came with this one."""
-    return dict(_commands(os.path.dirname(os.path.realpath(sys.argv[0]))))
 
 
 def _found() -> dict[str, str]:
