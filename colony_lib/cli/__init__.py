@@ -36,7 +36,8 @@ class _SiteOnDemand:
         return importlib.util.find_spec(name)
 
 
-def _load(name: str) -> ModuleType:
+def load_module(name: str) -> ModuleType:
+    """The module of the executable `colony-NAME`."""
     module = f"colony_lib.cli.{name.replace('-', '_')}"
     __import__(module)
     return sys.modules[module]
@@ -81,7 +82,7 @@ def run(name: str, argv: list[str] | None = None) -> int:
 
         _signal.signal(_signal.SIGTERM, _terminate)
         _signal.signal(_signal.SIGHUP, _terminate)
-        status: int = _load(name).main(sys.argv[1:] if argv is None else argv)
+        status: int = load_module(name).main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return status
     except ColonyError as error:

@@ -22,6 +22,16 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28, width=100, **settings)
 
 
+class Asked(BaseException):
+    """Raised in the place of printing a help text while `describing` is on: `parser` is the one it is about."""
+
+    def __init__(self, parser: Parser) -> None:
+        self.parser = parser
+
+
+describing = False
+
+
 class Parser(argparse.ArgumentParser):
     """A parser for one executable or one of its verbs."""
 
@@ -53,6 +63,11 @@ class Parser(argparse.ArgumentParser):
             return "\n".join(lines) + ("\n" if lines else "") + super().format_help()
         finally:
             self.description = description
+
+    def print_help(self, file: Any = None) -> None:
+        if describing:
+            raise Asked(self)
+        super().print_help(file)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

@@ -18,6 +18,7 @@ GROUPS = {
     "workflows": ["workflow", "run-step", "cron"],
     "what steps and agents share": ["state", "messages", "broadcast", "logs", "metrics", "lineage"],
     "data": ["fetch", "transform", "validate-data", "load", "report"],
+    "your shell": ["completions"],
 }
 TOPICS = {
     "exit-codes": """\

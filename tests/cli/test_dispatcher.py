@@ -101,7 +101,7 @@ def test_a_bug_is_one_line_and_70_and_a_traceback_only_on_request(colony: Colony
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import colony_lib.cli as c\n"
-        "c._load = lambda name: type('M', (), {'main': staticmethod(lambda argv: 1 // 0)})\n"
+        "c.load_module = lambda name: type('M', (), {'main': staticmethod(lambda argv: 1 // 0)})\n"
         "sys.exit(c.run('status', []))\n"
     )
     for debug in ("", "1"):
