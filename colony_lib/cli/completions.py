@@ -34,9 +34,9 @@ def main(argv: list[str]) -> int:
 
 
 def _script(shell: str) -> str:
-    from colony_lib.cli import completions_grammar
+    from colony_lib.cli import grammar
 
-    names = completions_grammar.executables()
+    names = grammar.executables()
     cases = "".join(f"    {line}\n" for line in _cases(names))
     sh = _part("sh").replace("    # CASES\n", cases)
     if shell == "fish":
@@ -54,7 +54,7 @@ def _part(name: str) -> str:
 
 def _cases(names: dict[str, str]) -> Iterator[str]:
     """The branches of the shared part's `case`: what may follow each path."""
-    from colony_lib.cli import completions_grammar
+    from colony_lib.cli import grammar
 
     first = {**names, "help": "list the commands, and say more about one"}
     options = {"-C": "go to this folder first", "--help": "list the commands", "--version": "print the version"}
@@ -62,7 +62,7 @@ def _cases(names: dict[str, str]) -> Iterator[str]:
     topics = load_topics()
     yield _case("help", {**names, **dict.fromkeys(topics, "a topic")}, {}, {}, [])
     for name in names:
-        for command in completions_grammar.commands(name):
+        for command in grammar.commands(name):
             yield _case(command.path, command.verbs, command.options, command.values, command.arguments)
 
 

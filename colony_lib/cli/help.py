@@ -6,7 +6,7 @@ import os
 import sys
 
 from colony_lib import __version__
-from colony_lib.base.errors import OK, USAGE, unknown
+from colony_lib.base.errors import OK, USAGE, ColonyError, unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def _overview() -> None:
                 print(f"  {name:<14} {found[name]}".rstrip())
             print()
     print("'colony help COMMAND' says more; topics: " + ", ".join(TOPICS))
+    print("'colony help --man DIR' writes manual pages, for a DIR such as ~/.local/share/man/man1")
 
 
 def main(argv: list[str]) -> int:
@@ -113,16 +114,63 @@ def main(argv: list[str]) -> int:
         _overview()
         return OK if argv else USAGE
     name = words[0]
+    if name == "--man":
+        return _write_pages(words[1:])
     if name in TOPICS:
         print(TOPICS[name], end="")
         return OK
     if "/" in name or name not in _found():
         raise_unknown(name)
     command = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), f"colony-{name}")
+    if len(words) == 1 and os.path.exists(command) and sys.stdout.isatty():
+        _show_page(name)
     rest = [*words[1:], "--help"]
     if os.path.exists(command):
         os.execv(command, [command, *rest])
     os.execvp(f"colony-{name}", [f"colony-{name}", *rest])
+
+
+def _show_page(name: str) -> None:
+    """Become `man` with the page of that command; returns where there is no `man`."""
+    import shutil
+
+    from colony_lib.base import files
+    from colony_lib.cli import grammar, help_man
+
+    program, own = shutil.which("man"), grammar.executables()
+    if program is None or name not in own or os.environ.get("TERM") in (None, "", "dumb"):
+        return
+    page = help_man.page(name, own[name], TOPICS["exit-codes"]).encode()
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        try:
+            files.write_all(writing, page)
+        finally:
+            os._exit(OK)  # also when man was left before its end
+    os.close(writing)
+    os.dup2(reading, 0)
+    os.execv(program, [program, "-l", "-"])
+
+
+def _write_pages(words: list[str]) -> int:
+    """`colony help --man DIR`: every page as DIR/colony-NAME.1."""
+    if len(words) != 1 or not os.path.isdir(words[0]):
+        raise ColonyError(
+            f"--man needs a folder that is there, not '{' '.join(words)}'",
+            fix="mkdir -p ~/.local/share/man/man1; colony help --man ~/.local/share/man/man1",
+            code=USAGE,
+        )
+    from colony_lib.base import files
+    from colony_lib.cli import grammar, help_man
+
+    own = grammar.executables()
+    pages = {f"colony-{name}": help_man.page(name, own[name], TOPICS["exit-codes"]) for name in own}
+    pages["colony-help"] = help_man.help_page("list the commands, and say more about one", list(TOPICS))
+    pages["colony"] = help_man.overview(own, TOPICS)
+    for name, text in pages.items():
+        files.write_text(os.path.join(words[0], f"{name}.1"), text)
+    return OK
 
 
 def raise_unknown(name: str) -> None:

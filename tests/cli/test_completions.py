@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from colony_lib.cli import completions, completions_grammar
+from colony_lib.cli import completions, grammar
 from tests.conftest import BIN, Colony, clean_environment
 
 CALL = """
@@ -72,7 +72,7 @@ def test_every_verb_and_option_of_every_parser_is_in_the_script() -> None:
     seen = 0
     cases = "\n".join(completions._cases(dict.fromkeys(("state", "workflow", "logs"), "")))
     for name in ("state", "workflow", "logs"):
-        for command in completions_grammar.commands(name):
+        for command in grammar.commands(name):
             helped = subprocess.run(
                 [BIN / "colony", *command.path.split("/"), "--help"],
                 capture_output=True,

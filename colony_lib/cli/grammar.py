@@ -30,6 +30,7 @@ class Command:
 
     def __init__(self, path: str, parser: Parser) -> None:
         self.path = path
+        self.parser = parser
         self.verbs: dict[str, str] = {}
         self.options: dict[str, str] = {}
         self.values: dict[str, str] = {}
@@ -37,7 +38,7 @@ class Command:
         for action in parser._actions:
             if action is parser.verbs:
                 shown = {choice.dest: choice.help for choice in parser.verbs._choices_actions}
-                self.verbs = {name: _line(shown.get(name)) for name in parser.verbs.choices}
+                self.verbs = {name: line(shown.get(name)) for name in parser.verbs.choices}
             elif action.option_strings:
                 self._option(action)
             else:
@@ -46,12 +47,13 @@ class Command:
 
     def _option(self, action: argparse.Action) -> None:
         for name in action.option_strings:
-            self.options[name] = _line(action.help)
+            self.options[name] = line(action.help)
             if action.nargs != 0:
                 self.values[name] = _kind(self.path, action)
 
 
-def _line(text: str | None) -> str:
+def line(text: str | None) -> str:
+    """A help text as argparse shows it, on one line."""
     return " ".join((text or "").replace("%%", "%").split())
 
 
@@ -98,7 +100,7 @@ def executables() -> dict[str, str]:
     for file in sorted(os.listdir(here)):
         if file.startswith("colony-") and file != "colony-help":
             with open(os.path.join(here, file), encoding="utf-8", errors="replace") as opened:
-                lines = [line for line in opened.read(400).split("\n") if line.startswith("# Summary: ")]
+                lines = [text for text in opened.read(400).split("\n") if text.startswith("# Summary: ")]
             name = file.removeprefix("colony-")
             if lines and os.path.exists(os.path.join(os.path.dirname(__file__), name.replace("-", "_") + ".py")):
                 found[name] = lines[0].removeprefix("# Summary: ").strip()
