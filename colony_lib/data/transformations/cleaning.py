@@ -12,6 +12,7 @@ from colony_lib.data import constraints, frames, table, tableschema, times
 from colony_lib.data.tableschema import Field, Problem
 from colony_lib.data.transformations.registry import Apply, Step, Work, transformation
 
+_PORTION = 1 << 16  # rows
 ACTIONS = ("reject", "null")
 
 
@@ -90,8 +91,11 @@ def _restated(before: pd.Series, after: pd.Series) -> np.ndarray:
     if {table.kind(before), table.kind(after)} == {"integer", "number"}:  # 517.0 and 517 are one number in JSON
         old, new = (column.to_numpy(dtype="float64", na_value=0) for column in (before, after))
         return np.asarray((old != new) & there, dtype=bool)
-    old, new = table.objects(table.values(before)), table.objects(table.values(after))
-    return np.asarray((old != new) & there, dtype=bool)
+    for start in range(0, len(there), _PORTION):  # as Python objects, of which there should never be too many
+        part = slice(start, start + _PORTION)
+        old, new = (table.objects(table.values(column.iloc[part])) for column in (before, after))
+        there[part] &= np.asarray(old != new, dtype=bool)
+    return np.asarray(there, dtype=bool)
 
 
 @transformation("convert_types", keys=("action",))
