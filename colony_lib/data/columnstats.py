@@ -10,6 +10,7 @@ They do not depend on the order of the rows: sums are exact before they are roun
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 
 from colony_lib.data import table
 
+_PORTION = 1 << 16  # numbers that are Python objects at one time
 MOST = 200  # columns; of wider tables the first
 
 
@@ -38,7 +40,9 @@ def of(frame: pd.DataFrame) -> dict[str, float]:
 
 def _sum(column: pd.Series, kind: str, there: np.ndarray) -> float:
     if kind == "number":
-        return math.fsum(column.to_numpy(dtype="float64", na_value=0)[there].tolist())
+        numbers = column.to_numpy(dtype="float64", na_value=0)[there]
+        parts = (numbers[start : start + _PORTION].tolist() for start in range(0, len(numbers), _PORTION))
+        return math.fsum(itertools.chain.from_iterable(parts))
     values = column.to_numpy(dtype="int64", na_value=0)
     largest = max(abs(int(values.min())), abs(int(values.max())))
     if largest * len(values) < 2**63:
