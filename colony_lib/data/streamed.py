@@ -88,12 +88,13 @@ class Document:
     """The records of a JSON reply, at the dotted `path`, else the reply itself, else its only list; afterwards `value`
     is the reply without them. ColonyError (FAILED) for what is no JSON, or no records."""
 
-    def __init__(self, file: IO[bytes], path: str | None) -> None:
+    def __init__(self, file: IO[bytes], path: str | None, said: str = "the reply is not JSON") -> None:
         import json.decoder  # noqa: F401 - the C scanner raises its errors only where the package is loaded
 
         file.seek(0)
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         self._path = path
+        self._said = said
         self._buffer = ""
         self._place = 0
         self._ended = False
@@ -107,11 +108,11 @@ class Document:
             if self._next():
                 raise ValueError("there is more behind its end")
         except UnicodeError:
-            raise ColonyError("the reply is not JSON: not UTF-8 text", code=FAILED) from None
+            raise ColonyError(f"{self._said}: not UTF-8 text", code=FAILED) from None
         except ValueError as error:
-            raise ColonyError(f"the reply is not JSON: {error}", code=FAILED) from None
+            raise ColonyError(f"{self._said}: {error}", code=FAILED) from None
         except RecursionError:
-            raise ColonyError("the reply is not JSON: nested too deeply", code=FAILED) from None
+            raise ColonyError(f"{self._said}: nested too deeply", code=FAILED) from None
         finally:
             self._text.detach()  # the file is its owner's to close
         rest = readers.records_in(self.value, self._path)

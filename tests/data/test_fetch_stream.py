@@ -127,6 +127,17 @@ def test_a_record_beyond_all_bounds_is_refused_or_set_apart(fetch: Any, monkeypa
     assert done.code == 1 and "is longer than 1,048,576 characters" in done.error()
 
 
+@pytest.mark.parametrize("body", [text(MANY), text({"a": MANY}), lines(MANY), gzip.compress(text(MANY), 1)])
+def test_large_files_are_read_so_too(fetch: Any, folder: Path, body: bytes) -> None:
+    name = "a.json.gz" if body.startswith(b"\x1f") else "a.ndjson" if body.startswith(b'{"id"') else "a.json"
+    (folder / name).write_bytes(body)
+    assert fetch({"type": "file", "path": name}).rows() == MANY
+    if name == "a.json":
+        (folder / name).write_bytes(body[:-1])
+        done = fetch({"type": "file", "path": name})
+        assert done.code == 1 and "not JSON: it ends in the middle at a.json" in done.error()
+
+
 VALUES = [
     0, -1.5e10, "", 'a"\\\n\u2028é', True, None, [], {}, [[]], [1, [2, {"a": []}]], {"a": {"b": [1]}}, {"": [1, 2]},
     {"a": 1, "b": [{"c": 1}], "d": {"e": [1]}}, [{"a": "]"}, {"b": "}"}], {"a": [1], "b": [2]}, [12345, 67890], 123,

@@ -194,6 +194,16 @@ def test_columns_are_added_widened_and_otherwise_refused(folder: Path, engine: E
     assert engine.query("select count(*) from t") == [(2,)]
 
 
+def test_a_view_can_be_referred_to_like_a_table(folder: Path, any_engine: Engine) -> None:
+    pipeline(folder, any_engine, views={"named": "select k as number from t where a is not null"})
+    day(folder, "t", ROWS)
+    load()
+    with loader.opened(pipelines.load(), 1) as warehouse:
+        assert sorted(warehouse.distinct("named", ["number"])) == [(1,), (3,)]
+        with pytest.raises(ColonyError, match="there is no column 'k' in the view named"):
+            warehouse.distinct("named", ["k"])
+
+
 def policy(folder: Path, engine: Engine, word: str, **more: Any) -> None:
     """The pipeline with a policy for columns that change."""
     entry = {"load": {"table": "t", "mode": "upsert", "key": "k"}, "schema_policy": word, **more}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 
 from colony_lib.base import files, jsontext
@@ -11,6 +12,7 @@ from colony_lib.base.text import escape
 from colony_lib.data import readers
 from colony_lib.data.pipeline import byte_count
 from colony_lib.data.quarantine import Unreadable
+from colony_lib.data.streamed import LARGE, Document, Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,10 +100,14 @@ def _records(data: bytes, path: str, shown: str, settings: dict[str, Any], probl
         limit = byte_count(settings.get("max_field", "1MB"))  # one stray quote must not swallow the rest of a file
         yield from readers.Csv(data, shown, problems, encoding=encoding, delimiter=delimiter, max_field=limit)
     elif kind == "ndjson":
-        yield from readers.ndjson(data, shown, problems)
+        for batch in Lines(io.BytesIO(data), problems).batches():
+            yield from batch
     elif kind == "parquet":
         from colony_lib.data import parquet
 
         yield from parquet.rows(data, shown)
+    elif len(data) > LARGE:
+        for batch in Document(io.BytesIO(data), settings.get("records"), "not JSON").batches():
+            yield from batch
     else:
         yield from readers.records_in(jsontext.loads(data, where=escape(shown)), settings.get("records"))
