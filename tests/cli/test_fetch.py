@@ -91,6 +91,26 @@ def test_json_is_one_object_that_meets_its_schema(place: Colony, web: Web) -> No
     assert (figures["records"], figures["pages"], figures["retries"], figures["duplicates"]) == (5, 2, 1, 1)
 
 
+def test_what_is_in_quarantine_is_tried_again(place: Colony, web: Web) -> None:
+    env = variables(web)
+    place("fetch", "--date", DAY, env={**env, "KEY": "wrong"}, check=False)
+    refused = place("fetch", "--retry-quarantine", "--dry-run", env=env, check=False)
+    assert (refused.code, refused.err) == (
+        2,
+        "colony fetch: --retry-quarantine goes with no --dry-run; leave --dry-run out\n",
+    )
+    place.write("data/airlines.csv", "carrier,name\nB6,JetBlue\nUA,United\n")
+    summary = place.json("fetch", "--retry-quarantine", "--json", env=env)
+    check(summary, "fetch-summary")
+    assert list(summary["sources"]) == ["airlines"]  # what was refused (401) left nothing to try again
+    figures = summary["sources"]["airlines"]
+    assert (figures["records"], figures["joined"], figures["quarantined"]) == (2, 1, 0)
+    assert figures["settled"] == [f"staging/quarantine/airlines_{DAY}-1.json"]
+    assert place.json("state", "get", "fetch_results")["airlines"]["records"] == 2
+    nothing = place("fetch", "--retry-quarantine", "--json", env=env)
+    assert (nothing.out, nothing.err) == ("", "nothing waits in quarantine\n")
+
+
 def test_the_colony_is_told(place: Colony, web: Web) -> None:
     place("fetch", "--date", DAY, env=variables(web))
     results = place.json("state", "get", "fetch_results")

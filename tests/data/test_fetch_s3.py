@@ -13,6 +13,8 @@ import duckdb
 import pytest
 from moto.server import ThreadedMotoServer
 
+from colony_lib import cli
+
 SECRET = "s3-secret-key-1234"
 
 
@@ -142,3 +144,16 @@ def test_local_parquet_files_are_read_too(fetch: Any, folder: Path) -> None:
     (folder / "a.parquet").write_bytes(parquet(folder, "select i as id from range(25000) t(i)"))
     done = fetch({"type": "file", "path": "a.parquet"})
     assert [row["id"] for row in done.rows()] == list(range(25000))
+
+
+def test_an_object_in_quarantine_is_read_again_once_it_is_whole(fetch: Any, bucket: Bucket, folder: Path) -> None:
+    bucket.put("day/a.json", b'[{"id": 1}]')
+    bucket.put("day/b.json", b'[{"id": 2}')
+    assert fetch(s3(bucket, "day/*", only_new=True)).code == 1
+    bucket.put("day/b.json", b'[{"id": 2}]')
+    assert cli.run("fetch", ["--retry-quarantine"]) == 0
+    raw = json.loads((folder / "staging/raw/s_2013-02-08.json").read_text())
+    assert raw["data"] == [{"id": 1}, {"id": 2}] and not list((folder / "staging/quarantine").glob("s_*"))
+    # Both objects belong to that day from now on.
+    assert cli.run("fetch", ["--date", "2013-02-09"]) == 0
+    assert json.loads((folder / "staging/raw/s_2013-02-09.json").read_text())["data"] == []
