@@ -153,11 +153,19 @@ def waiting(pipeline: Pipeline) -> Iterator[tuple[str, str, int]]:
 
 def entries(pipeline: Pipeline, source: str, date: str) -> list[Entry]:
     """The files of a source and date, by their number. ColonyError (FAILED) for one that cannot be read."""
-    return [
-        Entry(pipeline.path("quarantine", name, day, number))
+    paths = [
+        pipeline.path("quarantine", name, day, number)
         for name, day, number in waiting(pipeline)
         if (name, day) == (source, date)
     ]
+    found = []
+    for path in paths:
+        try:
+            found.append(Entry(path))
+        except ColonyError as error:
+            fix = "look at it, and take it away"
+            raise ColonyError(error.what, where=pipeline.shown(path), fix=fix, code=FAILED) from None
+    return found
 
 
 def _locked(pipeline: Pipeline, source: str) -> Any:

@@ -139,6 +139,42 @@ def test_records_left_out_for_their_fields_join_by_todays_policy_without_asking(
     assert again() == 0 and raw(folder)["data"] == rows
 
 
+def test_a_day_that_was_refused_for_its_fields_is_taken_once_the_policy_takes_them(fetch: Any, folder: Path) -> None:
+    (folder / "a.json").write_text(json.dumps(FIRST))
+    source = {"type": "file", "path": "a.json", "schema_policy": "freeze"}
+    fetch(source)
+    rows = [*FIRST, {"id": 3, "name": "c", "city": "X"}]
+    (folder / "a.json").write_text(json.dumps(rows))
+    assert fetch(source).code == 1 and kept(folder)[0]["kind"] == "day"
+    assert again() == 1 and raw(folder)["data"] == FIRST
+    [entry] = kept(folder)
+    assert entry["attempts"] == 1 and entry["data"] == rows and entry["record_count"] == 3
+    settings(folder, schema_policy="evolve")
+    assert again() == 0 and raw(folder)["data"] == rows and kept(folder) == []
+
+
+def test_what_an_earlier_version_put_into_quarantine_is_tried_too(fetch: Any, folder: Path) -> None:
+    (folder / "a.csv").write_text("id,name\n1,a\n2\n")
+    fetch({"type": "file", "path": "a.csv"})
+    [path] = (folder / "staging/quarantine").glob("s_*")
+    entry = json.loads(path.read_text())
+    path.write_text(json.dumps({name: entry[name] for name in entry if name not in ("kind", "fetch_time", "since")}))
+    (folder / "a.csv").write_text("id,name\n1,a\n2,b\n")
+    assert again() == 0 and [row["id"] for row in raw(folder)["data"]] == ["1", "2"] and kept(folder) == []
+
+
+def test_a_file_in_quarantine_that_is_damaged_is_told_and_stays(
+    fetch: Any, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.csv").write_text("id,name\n1,a\n2\n")
+    fetch({"type": "file", "path": "a.csv"})
+    [path] = (folder / "staging/quarantine").glob("s_*")
+    path.write_text("{half")
+    before = (folder / f"staging/raw/s_{DAY}.json").read_bytes()
+    assert again() == 1 and "not JSON" in capsys.readouterr().err and path.read_text() == "{half"
+    assert (folder / f"staging/raw/s_{DAY}.json").read_bytes() == before
+
+
 KILLED = """\
 import os, signal, sys
 left = int(sys.argv[1])
