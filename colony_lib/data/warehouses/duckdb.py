@@ -36,8 +36,13 @@ _FAMILIES = (
     ("text", re.compile(r"VARCHAR|ENUM\(.*|UUID")),
     ("times", re.compile(r"TIMESTAMP.*")),
 )
+MEMORY = "1GiB"  # what it has of it; what is more lies in files beside the warehouse, or in $TMPDIR
 # Nothing is fetched from the network, whatever a query names.
-_CONFIG: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_CONFIG: dict[str, Any] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "memory_limit": MEMORY,
+}
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?")
 
 
@@ -100,10 +105,10 @@ def _opened(duckdb: Any, path: str, shown: str, read_only: bool, timeout: float)
     return connection
 
 
-def in_memory(scratch: str, limit: str, where: str | None) -> DuckDB:
-    """A DuckDB that is nobody's warehouse: it holds so much in memory ("1GB"), and the rest in files in `scratch`."""
+def in_memory(scratch: str, where: str | None) -> DuckDB:
+    """A DuckDB that is nobody's warehouse: what is more than its memory lies in files in `scratch`."""
     duckdb = _package(where)
-    connection = duckdb.connect(":memory:", config={**_CONFIG, "memory_limit": limit, "temp_directory": scratch})
+    connection = duckdb.connect(":memory:", config={**_CONFIG, "temp_directory": scratch})
     connection.execute("SET TimeZone = 'UTC'")
     return DuckDB(connection, ":memory:", "", new=False)
 

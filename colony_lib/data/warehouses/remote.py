@@ -32,8 +32,6 @@ from colony_lib.store import paths
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.duckdb import DuckDB
 
-_MEMORY = "1GB"  # for the rows of one load; what is more goes to a file of its own
-
 
 class Remote(Common):
     """One open warehouse, without what its engine does in its own way. See warehouses.Warehouse for the methods."""
@@ -83,7 +81,7 @@ class Remote(Common):
         if self._staging is None:
             from colony_lib.data.warehouses import duckdb
 
-            self._staging = duckdb.in_memory(self.scratch, _MEMORY, self.where)
+            self._staging = duckdb.in_memory(self.scratch, self.where)
         return self._staging
 
     def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
