@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "a colony": ["init", "validate", "status", "health"],
     "workflows": ["workflow", "run-step", "cron"],
+    "agents and the screen": ["start", "stop", "agents", "attach", "tui"],
     "what steps and agents share": ["state", "messages", "broadcast", "logs", "metrics", "lineage"],
     "data": ["fetch", "transform", "validate-data", "load", "report"],
     "your shell": ["completions"],
@@ -88,7 +89,8 @@ def _overview() -> None:
     found = _found()
     found.pop("help", None)
     print("Colony: data pipelines done by agents and commands that meet in plain files\n")
-    print("examples:\n  colony init\n  colony workflow run hello\n  colony workflow status\n")
+    print("examples:\n  colony init --example hello my-hello && cd my-hello")
+    print("  colony workflow run hello\n  colony report\n")
     print("usage: colony [-C DIR] COMMAND [ARGUMENTS…]\n")
     named = {name for names in GROUPS.values() for name in names}
     groups = {**GROUPS, "also on your PATH": sorted(set(found) - named)}

@@ -60,8 +60,7 @@ def _priced(settings: Record) -> Iterator[Record]:
     for model, agent in asked.items():
         if not models.fact(model):
             near = nearest(model, models.facts()["models"])
-            message = f"agent '{agent}': nothing is known of the model '{model}'"
-            message += ", so its steps with a limit in usd are refused"
+            message = f"agent '{agent}': nothing is known of the model '{model}': a limit in usd refuses its steps"
             fix = f"{near} Or write its prices" if near else "write its prices"
             yield finding("model", "warn", message, f"{fix} into .colony/models.json")
     if asked and all(models.fact(model) for model in asked):

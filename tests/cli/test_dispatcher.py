@@ -115,3 +115,10 @@ def test_a_bug_is_one_line_and_70_and_a_traceback_only_on_request(colony: Colony
             assert "Traceback" in done.stderr
         else:
             assert done.returncode == 70 and len(done.stderr.splitlines()) == 1 and "ZeroDivisionError" in done.stderr
+
+
+def test_every_command_of_colonys_own_stands_in_a_group_of_the_overview(tmp_path: Path) -> None:
+    done = subprocess.run(["colony", "--help"], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True)
+    assert done.returncode == 0 and "also on your PATH" not in done.stdout
+    for name in ("start", "stop", "agents", "attach", "tui"):
+        assert f"\n  {name} " in done.stdout.partition("agents and the screen:")[2]
