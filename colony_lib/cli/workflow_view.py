@@ -69,7 +69,9 @@ def add_history(verbs: Any) -> None:
 def next_command(run: runs.Run, status: str) -> str | None:
     """How to go on with a run of this status; None where there is nothing to go on with."""
     if status == "waiting":
-        step = next((name for name, step in run.steps.items() if step.status == "waiting"), "STEP")
+        step = next((name for name, step in run.steps.items() if step.status == "waiting"), None)
+        if step is None:  # it has been decided already
+            return f"colony workflow resume {run.run_id}"
         return f"colony workflow approve {run.run_id} {step}, then colony workflow resume {run.run_id}"
     if status == "failed":
         failed = next((step for step in run.steps.values() if step.status == "failed"), None)

@@ -39,6 +39,9 @@ def test_every_command_of_its_page_works_in_order_and_says_what_the_page_says(re
             result = shell(line, review.root, env=api.environment() if "--replay" not in line else {})
             assert result.code == (75 if "workflow run" in line else 0), f"{line}\n{result!r}"
             said[line.split("#")[0].strip()] = result.out
+            if "workflow approve" in line:  # what is decided is not asked for again
+                run = review.json("workflow", "status", "--json")["run_id"]
+                assert f"next: colony workflow resume {run}\n" in review("workflow", "status").out
         assert len(api.requests) == asked == 4 and api.problems == []
         assert all('return f"Hello {name}"' not in request.conversation for request in api.requests)
     assert "colony workflow approve" in said["colony workflow status"] or "waiting" in said["colony workflow status"]
