@@ -7,6 +7,7 @@ import sys
 
 from colony_lib import __version__
 from colony_lib.base.errors import OK, USAGE, ColonyError, unknown
+from colony_lib.cli.help_topics import TOPICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,40 +21,6 @@ GROUPS = {
     "what steps and agents share": ["state", "messages", "broadcast", "logs", "metrics", "lineage"],
     "data": ["fetch", "transform", "validate-data", "load", "report"],
     "your shell": ["completions"],
-}
-TOPICS = {
-    "exit-codes": """\
-0    done
-1    the thing itself failed (a run, a validation, a check), or was not found
-2    wrong usage, wrong configuration, bad input: nothing was changed
-70   a bug in Colony
-75   busy or rate-limited: try again later
-130  interrupted (Ctrl-C); children ended, state recorded, resumable
-143  terminated; the same
-""",
-    "environment": """\
-read by every command
-  COLONY_ROOT     the colony's folder, instead of the nearest one above (also: colony -C DIR)
-  COLONY_DEBUG=1  a traceback instead of one line
-  NO_COLOR        no colour on a terminal
-  COLONY_MODEL    the model for every agent
-set for a step's command
-  COLONY_ROOT COLONY_RUN_ID COLONY_WORKFLOW COLONY_STEP COLONY_AGENT COLONY_ATTEMPT
-  COLONY_BATCH_ID COLONY_DATE
-  COLONY_OUTPUT   a file: what is written there is the step's output, else standard output is
-  COLONY_SECRETS  names of the variables whose values Colony keeps out of every file
-""",
-    "files": """\
-colony.yml                   agents and settings
-.colony/workflows/NAME.yaml  workflow definitions, versioned with the code
-.colony/state/               tasks, memory, documents; 'colony state sync' shares them with other machines
-.colony/runs/RUN/            one run: its plan, its journal, and each attempt's streams and output
-                             ('colony workflow prune' removes old ones)
-.colony/logs/AGENT.jsonl     log lines      .colony/metrics/NAME.jsonl   points
-.colony/messages/            messages       .colony/lineage/             OpenLineage events
-.colony/locks/               lock files: empty or a note; being held is what counts, not being there
-.colony/cache/               may be deleted at any time
-""",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pty
 import re
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from colony_lib.cli import grammar
+from colony_lib.base import errors
+from colony_lib.cli import grammar, help_topics
+from colony_lib.store import shellwords
 from tests.conftest import BIN, Colony, clean_environment
 
 MAN = shutil.which("man")
@@ -86,3 +89,55 @@ def test_pages_go_only_into_a_folder_that_is_there(colony: Colony) -> None:
     for words in (["--man"], ["--man", "nowhere"], ["--man", "a", "b"]):
         result = colony("help", *words, check=False)
         assert (result.code, result.out) == (2, "") and len(result.err.splitlines()) == 1
+
+
+LIBRARY = BIN.parent / "colony_lib"
+
+
+def constants(tree: ast.AST) -> set[str]:
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def read_variables() -> set[str]:
+    """Names that the library asks the environment for as they stand, and every COLONY_NAME that it spells."""
+    found = set()
+    for path in LIBRARY.rglob("*.py"):
+        if path.stem == "help_topics":
+            continue
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r"""(?:\benv|environ)(?:\.get\(|\[)["']([A-Z_]+)["']""", text))
+        found |= {word for word in constants(ast.parse(text)) if re.fullmatch(r"COLONY_[A-Z_]*[A-Z]", word)}
+    return found
+
+
+def test_the_topic_environment_names_every_variable_that_is_read_and_no_other() -> None:
+    known = {*help_topics.READ, *help_topics.SET}
+    found = read_variables()
+    assert {"COLONY_ROOT", "COLONY_OUTPUT", "TZ"} <= found
+    assert found - known == set()
+    assert known - found == {"COLONY_REF_*"}  # made from this beginning in store/shellwords.py
+    assert shellwords.VARIABLE == "COLONY_REF_"
+
+
+def test_the_topic_files_names_every_folder_and_journal_that_paths_spells() -> None:
+    tree = ast.parse((LIBRARY / "store" / "paths.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "inside"]
+    folders = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+    assert len(folders) > 12
+    assert [name for name in sorted(folders) if f".colony/{name}" not in help_topics.FILES] == []
+    journals = {call.args[1].value for call in calls if len(call.args) > 1 and isinstance(call.args[1], ast.Constant)}
+    kept = {name for name in journals if str(name).endswith(".jsonl")}
+    assert {name for name in kept if name not in help_topics.FILES} <= {"alerts.jsonl"}
+
+
+def test_the_topic_exit_codes_names_every_status(colony: Colony) -> None:
+    codes = {value for name, value in vars(errors).items() if name.isupper() and type(value) is int}
+    assert len(codes) >= 7
+    listed = {int(line.split()[0]) for line in colony("help", "exit-codes").out.splitlines()}
+    assert codes == listed
+
+
+@pytest.mark.parametrize("name", list(help_topics.TOPICS))
+def test_a_topic_fits_a_screenful_or_two(colony: Colony, name: str) -> None:
+    shown = colony("help", name).out.splitlines()
+    assert len(shown) < 60 and max(map(len, shown)) <= 110
