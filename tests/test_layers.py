@@ -17,7 +17,7 @@ LIBRARY = REPOSITORY / "colony_lib"
 FLOORS = {"base": 0, "store": 1, "work": 2, "data": 2, "tui": 3, "cli": 4}
 SHARED_BY_CLI = {
     "colony_lib.cli.args", "colony_lib.cli.show", "colony_lib.cli.args_parser", "colony_lib.cli.grammar",
-    "colony_lib.cli.load_module",
+    "colony_lib.cli.load_module", "colony_lib.cli.watching",
 }  # fmt: skip
 # One executable in several files: its main module may import its parts.
 PARTS = {"args": "args_", "help": "help_", "init": "init_", "lineage": "lineage_", "metrics": "metrics_", "state": "state_", "workflow": "workflow_"}

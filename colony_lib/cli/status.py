@@ -20,15 +20,30 @@ RUNS = 3  # live runs that are shown one by one
 
 
 def main(argv: list[str]) -> int:
-    given = args.simple(argv, switches=["--json"]) or _parser().parse_args(argv)
+    every = None
+    if any(word.startswith("--watch") for word in argv):
+        from colony_lib.cli import watching
+
+        argv, every = watching.option(argv)
+    given = args.simple(argv, switches=["--json", "--watch"]) or _parser().parse_args(argv)
+    if every is None:
+        _look(given)
+    else:
+        watching.follow(every, lambda: (_look(given), False), between="" if given.json else "\n")
+    return OK
+
+
+def _look(given: Any) -> Any:
+    """Print the view; returns what of it changes only when something happens."""
     from colony_lib.store import agents, config
 
     settings = config.load()
     survey = agents.Survey()
     found = agents.states(settings, survey)
+    state = [[agent[key] for key in ("id", "status", "pid", "task", "run_id", "step")] for agent in found]
     if given.json:
         show.records(found)
-        return OK
+        return state
     _line(_summary(settings["name"], found, survey))
     if found:
         _agents(found)
@@ -38,7 +53,8 @@ def main(argv: list[str]) -> int:
         _line(f"and {plural(len(survey.live) - RUNS, 'live run')} more: colony workflow history")
     if survey.bad:
         _failure(survey)
-    return OK
+    live = [[step["status"] for step in survey.record(run.run_id)["steps"]] for run in survey.live[:RUNS]]
+    return [state, [run.run_id for run in survey.live], live, survey.bad[0]["run_id"] if survey.bad else None]
 
 
 def _parser() -> args.Parser:
@@ -52,6 +68,9 @@ def _parser() -> args.Parser:
         ],
         details="--json prints the agents, one a line. An agent is working while a live run has a running step of it.",
     )
+    from colony_lib.cli import watching
+
+    parser.add_argument("--watch", action="store_true", help=watching.HELP)
     args.add_json(parser)
     return parser
 

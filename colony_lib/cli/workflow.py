@@ -188,7 +188,13 @@ def _plain(argv: list[str]) -> Any:
 
 
 def main(argv: list[str]) -> int:
+    every = None
+    if argv[:1] == ["status"] and any(word.startswith("--watch") for word in argv):
+        from colony_lib.cli import watching
+
+        argv, every = watching.option(argv)
     given = _plain(argv) or _parser(argv[0] if argv else "").parse_args(argv)
+    given.every = every
     status: int = given.handler(given)
     return status
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from colony_lib.base.errors import OK
 from colony_lib.cli import args, show
 
@@ -32,18 +30,24 @@ def plain(verb: str, words: list[str]) -> Any:
 
 def add_status(verbs: Any) -> None:
     """Add the verb to `colony workflow`; the parsed command has a `handler(given) -> exit status`."""
+    from colony_lib.cli import watching
+
     status = verbs.add_parser(
         "status",
         prog="colony workflow status",
         summary="what a run did and does, step by step",
         help="what a run did and does, step by step",
-        examples=["colony workflow status", "colony workflow status latest --json | jq '.steps[] | select(.error)'"],
+        examples=[
+            "colony workflow status",
+            "colony workflow status latest --json | jq '.steps[] | select(.error)'",
+            "colony workflow status --watch=5 --exit-status",
+        ],
         details="Exit status 0 whatever the run's status, unless --exit-status is given.",
     )
     status.add_argument(
         "run", nargs="?", default="latest", metavar="RUN", help="an id, a unique start of one, or 'latest'"
     )
-    status.add_argument("--watch", action="store_true", help="redraw every second until the run has ended")
+    status.add_argument("--watch", action="store_true", help=f"until the run has ended {watching.HELP}")
     status.add_argument("--exit-status", action="store_true", help="exit as the run did: 0, 1 or 75")
     args.add_json(status)
     status.set_defaults(handler=_status)
@@ -104,23 +108,29 @@ def _code(run: runs.Run, given: argparse.Namespace) -> int:
 
 
 def _watch(run_id: str, given: argparse.Namespace) -> int:
-    import time
-
+    from colony_lib.cli import watching
     from colony_lib.store import runs
 
-    while True:
+    run = runs.load(run_id)
+
+    def look() -> tuple[Any, bool]:
+        nonlocal run
         run = runs.load(run_id)
+        record = run.record(outputs=given.json)
         if given.json:
-            show.record(run.record())
-            sys.stdout.flush()
+            show.record(record)
         else:
-            if show.is_terminal():
-                sys.stdout.write("\x1b[H\x1b[2J")
             _draw(run)
-            sys.stdout.flush()
-        if run.status != "running":
-            return _code(run, given)
-        time.sleep(1)
+        return _without_clocks(record), run.status != "running"
+
+    watching.follow(given.every, look, between="" if given.json else "\n")
+    return _code(run, given)
+
+
+def _without_clocks(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a run changes only when something happens."""
+    steps = [{key: value for key, value in step.items() if key != "duration_seconds"} for step in record["steps"]]
+    return {**record, "duration_seconds": None, "steps": steps}
 
 
 def _draw(run: runs.Run) -> None:
