@@ -24,6 +24,7 @@ from colony_lib.store import env
 SEGMENT = 1 << 16  # rows
 IN_MEMORY = 1 << 26  # bytes of segments; more goes to the file
 _TYPED = {"integer": "int64", "number": "float64", "boolean": "bool", "date": "int64", "datetime": "int64"}
+_NO_MASK = np.zeros(0, dtype=bool)  # where the values themselves tell their nulls
 _EXACT = 2**53  # up to here every integer is a float too
 
 Row = dict[str, Any]
@@ -75,7 +76,7 @@ class _Store:
         self,
         kind: str,
         values: Any,
-        null: np.ndarray | None,
+        null: np.ndarray,
         types: Set[type] = frozenset(),
         inexact: bool = False,
     ) -> _Segment:
@@ -163,20 +164,20 @@ def _segment(store: _Store, values: list[Any]) -> _Segment:
     kind = {int: "integer", float: "number", bool: "boolean"}.get(next(iter(types))) if len(types) == 1 else None
     inexact = int in types and not all(-_EXACT <= value <= _EXACT for value in values if type(value) is int)
     if types and kind is None:
-        return store.put("any", values, None, types, inexact)
+        return store.put("any", values, _NO_MASK, types, inexact)
     if kind is None:
         return _Segment("null", len(values))
     null = np.array([value is None for value in values], dtype=bool)
     try:
         data = np.array([0 if value is None else value for value in values], dtype=_TYPED[kind])
     except OverflowError:  # an integer that 64 bits do not hold
-        return store.put("any", values, None, types, inexact)
+        return store.put("any", values, _NO_MASK, types, inexact)
     return store.put(kind, data, null, types, inexact)
 
 
 def _texts(store: _Store, values: np.ndarray, types: Set[type] = frozenset()) -> _Segment:
     codes, distinct = pd.factorize(values)
-    return store.put("string", (codes, list(distinct)), None, types)
+    return store.put("string", (codes, list(distinct)), _NO_MASK, types)
 
 
 def _whole(segments: list[_Segment]) -> str:
@@ -310,7 +311,7 @@ class Spilled:
             return _Segment("null", len(values))
         if found == "string":
             return _texts(self._store, values)
-        return self._store.put("any", list(values), None)
+        return self._store.put("any", list(values), _NO_MASK)
 
     def _pieces(self, only: np.ndarray | None = None) -> Iterator[tuple[int, range | np.ndarray]]:
         """(number of the segment, its rows that are in: all, or a mask)."""
@@ -357,7 +358,8 @@ class Spilled:
             values[null] = None
         else:
             values = table.objects(values)
-        return values if isinstance(piece, range) else values[piece]
+        found: np.ndarray = values if isinstance(piece, range) else values[piece]
+        return found
 
     def _at(self, positions: np.ndarray) -> pd.DataFrame:
         rows = positions if self._kept is None else np.flatnonzero(self._kept)[positions]
