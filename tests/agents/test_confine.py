@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from colony_lib.store import health_needs, paths
+from colony_lib.store import health_agents, paths
 from colony_lib.work import child, confine
 from colony_lib.work.catch import Catch
 from colony_lib.work.child import Done
@@ -465,7 +465,7 @@ def test_health_says_what_does_not_hold(
     paths.use(str(colony.root))
     monkeypatch.setattr("colony_lib.base.landlock.abi", lambda: abi)
     monkeypatch.setattr("colony_lib.base.seal.no_network", lambda: closed)
-    found = [f"{each['status']}: {each['message']}" for each in health_needs._confinement()]
+    found = [f"{each['status']}: {each['message']}" for each in health_agents._confinement()]
     assert len(found) == len(expected) and all(a.startswith(b) for a, b in zip(found, expected)), found
 
 
