@@ -10,6 +10,7 @@ from colony_lib.base import files
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.data import fetch_one, sources
 from colony_lib.data.outcomes import Outcome, reads, record
+from colony_lib.store import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,17 +114,20 @@ class Fetch:
                         return
                     request, source = waiting.pop(0)
                 try:
+                    progress.tell(request.name, "fetching")
                     outcomes[request.name] = self.one(request, source)
                 except BaseException as error:  # what no fetch should raise is raised in the main thread
                     bugs.append(error)
+                progress.tell(request.name, "")
 
         # Daemons: a thread that hangs in the network must not keep an interrupted process alive.
         threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(self.jobs)))]
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            with progress.working():
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
         except BaseException:
             self.stop.set()
             deadline = time.monotonic() + 2

@@ -15,6 +15,7 @@ from colony_lib.data.outcomes import Outcome
 from colony_lib.data.pipeline import byte_count
 from colony_lib.data.quarantine import DAY, PART, Keeper, Unreadable
 from colony_lib.data.readers import shown
+from colony_lib.store import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from colony_lib.data.sources import Request, Source
+
+_TOLD = 1000  # records between two words on how far it is
 
 
 def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
@@ -117,6 +120,8 @@ def collect(request: Request, source: Source, collected: Collected) -> None:
             long = collected.add(row)
             if long is not None:
                 _set_apart(request, row, long, collected.max_field)
+            if not collected.count % _TOLD:
+                progress.tell(request.name, "fetching", collected.count, source.expected)
         request.tally.unique = collected.unique
     collected.check_key()
 

@@ -18,9 +18,10 @@ CELLS = 16_000_000  # rows × columns; with all that is made of it on the way, s
 Frame = Any  # pd.DataFrame | Spilled
 
 
-def of_rows(rows: Iterable[dict[str, Any]]) -> Frame:
-    """The table of those records: see table.from_rows. They are taken in one by one, and none of them is kept."""
-    return table.from_rows(rows) if isinstance(rows, list) else spilled.of_rows(rows, CELLS)
+def of_rows(rows: Iterable[dict[str, Any]], what: str = "") -> Frame:
+    """The table of those records: see table.from_rows. They are taken in one by one, and none of them is kept. `what`
+    they are is for those who wait."""
+    return table.from_rows(rows) if isinstance(rows, list) else spilled.of_rows(rows, CELLS, what)
 
 
 def assigned(frame: Frame, columns: Mapping[str, Any]) -> Frame:

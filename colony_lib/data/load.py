@@ -23,7 +23,7 @@ from colony_lib.data.load_gate import Item
 from colony_lib.data.load_modes import CHANGES
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import Staged, Warehouse
-from colony_lib.store import env
+from colony_lib.store import env, progress
 
 
 def warehouse_url(pipeline: Pipeline) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def load(
     warehouses.split(url, where)
     items = load_gate.items(pipeline, chosen, date, unchecked=unchecked)
     try:
-        with opened(pipeline, timeout) as warehouse:
+        with progress.working(), opened(pipeline, timeout) as warehouse:
             summary = _load(pipeline, warehouse, date, items, unchecked=unchecked, dry_run=dry_run)
             if not dry_run:
                 load_metadata.follow(pipeline, warehouse, date)
@@ -190,6 +190,7 @@ def _whole_id(items: list[Item]) -> str:
 
 
 def _staged(pipeline: Pipeline, warehouse: Warehouse, item: Item) -> Staged:
+    progress.tell(item.dataset, "reading")
     before = os.fstat(item.fd)
     fields = (pipeline.dataset(item.dataset).get("schema") or {}).get("fields") or []
     declared = {field["name"]: field["type"] for field in fields if field.get("type", "any") != "any"}
@@ -265,6 +266,7 @@ def _apply(
 ) -> tuple[dict[str, Any], list[str]]:
     """Bring one dataset's rows into its table, check the arithmetic and write the receipt; (result, notes)."""
     notes: list[str] = []
+    progress.tell(item.dataset, f"into the table {item.table}")
     there = warehouse.columns(item.table) is not None
     before = warehouse.count(item.table) if there else 0
     applied = load_modes.Applied()

@@ -11,7 +11,7 @@ import marshal
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set, Sized
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import pandas as pd
 
 from colony_lib.base.errors import failed
 from colony_lib.data import table
-from colony_lib.store import env
+from colony_lib.store import env, progress
 
 SEGMENT = 1 << 16  # rows
 IN_MEMORY = 1 << 26  # bytes of segments; more goes to the file
@@ -115,9 +115,9 @@ class _Store:
         return np.frombuffer(data, dtype=dtype, count=length), null
 
 
-def of_rows(rows: Iterable[Row], most: int) -> pd.DataFrame | Spilled:
+def of_rows(rows: Iterable[Row], most: int, what: str = "") -> pd.DataFrame | Spilled:
     """The table of those records, as table.from_rows makes it; on disk when it has more than `most` cells. What is
-    held of them is 65,536 records at a time."""
+    held of them is 65,536 records at a time. `what` they are is for those who wait."""
     store = _Store()
     columns: dict[str, list[_Segment]] = {}
     total = 0
@@ -130,6 +130,7 @@ def of_rows(rows: Iterable[Row], most: int) -> pd.DataFrame | Spilled:
         for name, segments in columns.items():
             segments.append(_segment(store, [row.get(name) for row in part]))
         total += len(part)
+        progress.tell(what, "reading", total, len(rows) if isinstance(rows, Sized) else None)
     if not total:
         return table.from_rows([])
     made = Spilled(store, {name: Stored(_whole(found), found) for name, found in columns.items()}, total)

@@ -15,6 +15,7 @@ from colony_lib.data.frames import Frame
 from colony_lib.data.tableschema import Schema
 from colony_lib.data.transformations import ALIASES, REGISTRY, Apply, Step, Work
 from colony_lib.data.transformations.aggregating import Aggregation
+from colony_lib.store import progress
 
 Place = Callable[..., "str | None"]
 # What is always done, in this order, where the list does not say otherwise.
@@ -130,7 +131,7 @@ def run(
     """
     aggregated: list[dict[str, Any]] = []
     if base is None:
-        frame = frames.of_rows(records)
+        frame = frames.of_rows(records, plan.dataset)
         rows_in = len(frame)
         columns_in = list(map(str, frame.columns))
     else:
@@ -142,7 +143,7 @@ def run(
         records = _Rows(frame)
     work = Work(frame, plan.schema, lookup)
     outcome = Outcome(frame, rows_in, columns_in)
-    outcome.transformations = aggregated + apply_steps(work, plan.steps)
+    outcome.transformations = aggregated + apply_steps(work, plan.steps, plan.dataset)
     finish(outcome, work, records)
     return outcome
 
@@ -160,9 +161,13 @@ class _Rows(Sequence[dict[str, Any]]):
         return table.to_rows(self._frame.iloc[[place]])[0]
 
 
-def apply_steps(work: Work, steps: Sequence[Planned]) -> list[dict[str, Any]]:
+def apply_steps(work: Work, steps: Sequence[Planned], dataset: str) -> list[dict[str, Any]]:
     """Run the steps; what each did, for the report."""
-    return [{**step.label, **step.apply(work)} for step in steps]
+    done = []
+    for step in steps:
+        progress.tell(dataset, " ".join(map(str, step.label.values())))
+        done.append({**step.label, **step.apply(work)})
+    return done
 
 
 def finish(outcome: Outcome, work: Work, records: Sequence[dict[str, Any]]) -> None:

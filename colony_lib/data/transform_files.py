@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from colony_lib.base import clock, files, jsontext
@@ -17,8 +17,10 @@ from colony_lib.data.frames import Frame
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.tableschema import Field
 from colony_lib.data.transform import Outcome, Plan
+from colony_lib.store import progress
 
 SAMPLE = 5
+_TOLD = 10_000  # rows between two words on how far it is
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -148,9 +150,10 @@ class Day:
     def write(self) -> dict[str, Any]:
         """Transform the chosen datasets, then write the files of each; the summary of it all. Nothing is written
         when one of them cannot be transformed."""
-        for name in self.names:
-            self.outcome(name)
-        return self.summary({name: self.write_one(name) for name in self.names})
+        with progress.working():
+            for name in self.names:
+                self.outcome(name)
+            return self.summary({name: self.write_one(name) for name in self.names})
 
     def summary(self, datasets: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -169,7 +172,7 @@ class Day:
         path = self.path("transformed", name)
         write_list(self.path("rejected", name), rejected)
         files.write_json(self.path("transformation", name), self.report(name, head, rejected))
-        envelope.write(path, head, frames.rows(outcome.frame))  # last: what is there is whole
+        envelope.write(path, head, _counted(name, outcome.frame))  # last: what is there is whole
         return {
             "file": self.pipeline.shown(path),
             "rows_in": outcome.rows_in + len(self.inputs[name].unread),
@@ -247,6 +250,14 @@ class Day:
             "lineage": {**head["lineage"], "columns": self.column_lineage(name)},
             "seconds": round(self.seconds.get(name, 0.0), 3),
         }
+
+
+def _counted(name: str, frame: Frame) -> Iterator[dict[str, Any]]:
+    """The table's rows, and how many of them are written told."""
+    for number, row in enumerate(frames.rows(frame)):
+        if not number % _TOLD:
+            progress.tell(name, "writing", number, len(frame))
+        yield row
 
 
 def describe(pipeline: Pipeline, name: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class _Part:
         self.columns = list(map(str, whole.columns))
         frame = whole.iloc[np.arange(begin, end)]
         work = Work(frame, self.plan.schema, self.day.clean)
-        counts = transform.apply_steps(work, self.first)
+        counts = transform.apply_steps(work, self.first, self.name)
         self.rows = table.to_rows(work.frame)
         self.made = {
             "fingerprint": self.fingerprint,
@@ -158,7 +158,7 @@ class _Part:
         work.dropped = sum(head["dropped"] for head, _ in parts)
         outcome = Outcome(frame, len(self.records), self.columns)
         counts = [_sum([head["transformations"][i] for head, _ in parts]) for i in range(len(self.first))]
-        outcome.transformations = counts + transform.apply_steps(work, self.rest)
+        outcome.transformations = counts + transform.apply_steps(work, self.rest, self.name)
         transform.finish(outcome, work, self.records)
         self.day.outcomes[self.name] = outcome
         self.day.seconds[self.name] = sum(head["seconds"] for head, _ in parts)

@@ -61,11 +61,12 @@ def validate(
     *,
     columns: Mapping[str, str] | None = None,
     snake: bool = False,
+    what: str = "",
     **more: Any,
 ) -> dict[str, Any]:
     """As `judge`, of rows; `columns`: {name: kind, or any} of a file that says what it holds; `snake`: their names in
-    snake_case, as transform would write them."""
-    raw = frames.of_rows(rows)
+    snake_case, as transform would write them; `what` they are."""
+    raw = frames.of_rows(rows, what)
     if snake:
         raw = _snake(raw)
     if not len(raw.columns):

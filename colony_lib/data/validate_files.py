@@ -17,6 +17,7 @@ from colony_lib.data.checks.anomaly import HISTORY
 from colony_lib.data.frames import Frame
 from colony_lib.data.pipeline import Pipeline, check_date
 from colony_lib.data.transform_files import Input, columns_of, dataset_of, describe, open_input, read_clean, typed
+from colony_lib.store import progress
 
 
 class Target:
@@ -128,7 +129,8 @@ class Gate:
 
     def run(self) -> list[dict[str, Any]]:
         """Validate all targets, then write all their reports; the reports, each with `report`, the path of its file."""
-        reports = [self._validate(target) for target in self.targets]
+        with progress.working():
+            reports = [self._validate(target) for target in self.targets]
         for report in reports:
             path = self.pipeline.path("validation", report["dataset"], report["date"])
             files.write_json(path, report)
@@ -149,6 +151,7 @@ class Gate:
             expected,
             lambda name: self._lookup(name, target.date),
             lexical=lexical,
+            what=target.dataset,
             columns=columns_of(head),
             snake=raw and describe(self.pipeline, target.dataset).get("fields_from") != "as_is",
             unread=len(target.given.unread),
