@@ -13,7 +13,7 @@ import time
 from colony_lib.store import env
 
 EVERY = 0.1  # seconds between two drawings
-AFTER = 0.5  # seconds that work may take before it says anything
+AFTER = 0.2  # seconds that work may take before it says anything
 _BAR = 16  # characters
 _shown: _Line | None = None
 
@@ -58,11 +58,12 @@ class _Line:
     def tell(self, what: str, doing: str, count: int | None, of: int | None) -> None:
         now = time.monotonic()
         with self._lock:
-            before = self._parts.pop(what, None)
+            self._parts.pop(what, None)
+            begins = (what, doing) not in self._since
             if doing:
                 seconds = now - self._since.setdefault((what, doing), now)
                 self._parts[what] = _said(what, doing, count, of, seconds)
-            if now - self._began >= AFTER and (now - self._drawn >= EVERY or before is None or count is None):
+            if now - self._began >= AFTER and (begins or now - self._drawn >= EVERY):
                 self._draw()
                 self._drawn = now
 
