@@ -154,6 +154,26 @@ def _locks() -> Iterator[Record]:
         yield finding("locks", "ok", "a held lock keeps other processes out")
 
 
+def _filesystem() -> Iterator[Record]:
+    """Between whom the locks of the colony's file system hold."""
+    from colony_lib.store import mounts
+
+    mount = mounts.of(paths.root())
+    if mount is None:
+        return  # not a Linux that shows its mounts: the test of a lock, above, is all there is to go by
+    kind, point, options = mount
+    reach, why = mounts.locking(kind, options)
+    shown = f"{kind} at {point}"
+    if reach == "local":
+        yield finding("filesystem", "ok", f"{shown}: local, for runs on this machine")
+    elif reach == "shared":
+        yield finding("filesystem", "ok", f"{shown}: {why}, also for other machines")
+    else:
+        held = "no locks" if reach == "none" else "locks hold on this machine only"
+        fix = "work there from one machine alone, or use NFSv4, NFSv3 with its lock service, or Lustre with 'flock'"
+        yield finding("filesystem", "fail" if reach == "none" else "warn", f"{shown}: {held} ({why})", fix)
+
+
 def _can_hold_elsewhere(path: str) -> bool:
     """Whether another process can hold the lock just now."""
     child = os.fork()
@@ -271,4 +291,4 @@ def _runs() -> Iterator[Record]:
 
 
 MACHINE = (_python, _packages, _clock)
-FOLDER = (_writing, _disk, _locks, _definitions, _journals, _leftovers, _runs)
+FOLDER = (_writing, _disk, _locks, _filesystem, _definitions, _journals, _leftovers, _runs)

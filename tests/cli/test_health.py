@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from colony_lib.base import locks
-from colony_lib.store import health, paths, schema
+from colony_lib.store import health, mounts, paths, schema
 from tests.conftest import Colony, clean_environment
 
 
@@ -33,7 +33,7 @@ def test_a_sound_colony_has_no_failures(colony: Colony) -> None:
     warnings = statuses.count("warn")
     assert result.err == f"{statuses.count('ok')} ok, {warnings} warning{'s' * (warnings != 1)}, 0 failures\n"
     checks = [line[6:].split()[0] for line in result.out.splitlines() if not line.startswith(" ")]
-    for name in ("python", "packages", "clock", "colony", "writing", "disk", "locks", "definitions", "journals"):
+    for name in ("python", "packages", "clock", "colony", "writing", "disk", "locks", "filesystem", "definitions", "journals"):
         assert name in checks
     assert not list((colony.root / ".colony/cache").glob("health*"))
 
@@ -245,3 +245,24 @@ def test_two_at_once_do_not_find_each_other(colony: Colony) -> None:
         out, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         assert "ok    locks        a held lock keeps other processes out" in out
+
+
+@pytest.mark.parametrize(
+    ("mount", "status", "said"),
+    [
+        ("nfs4 rw,hard", "ok", "nfs4 at /: the server keeps the locks, also for other machines"),
+        ("nfs rw,nolock", "warn", "nfs at /: locks hold on this machine only (mounted with 'nolock')"),
+        ("lustre rw", "fail", "lustre at /: no locks (mounted without 'flock')"),
+    ],
+)
+def test_a_file_system_is_told_by_how_far_its_locks_reach(
+    colony: Colony, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mount: str, status: str, said: str
+) -> None:
+    table = tmp_path / "mounts"
+    table.write_text(f"server:/x / {mount} 0 0\n")
+    of = mounts.of
+    monkeypatch.setattr(mounts, "of", lambda path: of(path, str(table)))
+    monkeypatch.chdir(colony.root)
+    (only,) = health._filesystem()
+    assert (only["status"], only["message"]) == (status, said)
+    assert (only["fix"] is None) == (status == "ok")
