@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from colony_lib.data import spilled, table
-from colony_lib.data.spilled import Spilled, Stored
+from colony_lib.data.segments import Stored
+from colony_lib.data.spilled import Spilled
 
 CELLS = 16_000_000  # rows × columns; with all that is made of it on the way, such a frame takes about a GiB
 

@@ -7,133 +7,41 @@ that are left out stay where they are and are passed over: every column has the 
 
 from __future__ import annotations
 
-import marshal
-import os
-import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Set, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from colony_lib.base.errors import failed
 from colony_lib.data import table
-from colony_lib.store import env, progress
+from colony_lib.data.segments import TYPED, Segment, Store, Stored, of_objects, of_values, whole_kind
+from colony_lib.store import progress
 
 SEGMENT = 1 << 16  # rows
-IN_MEMORY = 1 << 26  # bytes of segments; more goes to the file
-_TYPED = {"integer": "int64", "number": "float64", "boolean": "bool", "date": "int64", "datetime": "int64"}
-_NO_MASK = np.zeros(0, dtype=bool)  # where the values themselves tell their nulls
-_EXACT = 2**53  # up to here every integer is a float too
 
 Row = dict[str, Any]
-
-
-class _Segment:
-    """Rows of one column: `kind` is one of _TYPED (values and a mask of nulls), 'null' (nothing else), 'string' (codes
-    and the distinct texts) or 'any' (the values). Of records it says the `types` of the values, and whether there are
-    integers among them that no float is (`inexact`)."""
-
-    __slots__ = ("at", "inexact", "kind", "length", "size", "types")
-
-    def __init__(
-        self,
-        kind: str,
-        length: int,
-        at: int = 0,
-        size: int = 0,
-        types: Set[type] = frozenset(),
-        inexact: bool = False,
-    ) -> None:
-        self.kind = kind
-        self.length = length
-        self.at = at
-        self.size = size
-        self.types = types
-        self.inexact = inexact
-
-
-class Stored:
-    """A column's segments, and the kind that the whole of it has ('any' for all Python objects)."""
-
-    __slots__ = ("kind", "segments")
-
-    def __init__(self, kind: str, segments: list[_Segment]) -> None:
-        self.kind = kind
-        self.segments = segments
-
-
-class _Store:
-    """The file of the segments."""
-
-    def __init__(self) -> None:
-        # Where there is no TMPDIR, not in /tmp, which may be memory: /var/tmp is for what is large (FHS 5.15).
-        folder = "/var/tmp" if not env.get("TMPDIR") and os.access("/var/tmp", os.W_OK) else None
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder)  # noqa: SIM115 - ends with the last table
-
-    def put(
-        self,
-        kind: str,
-        values: Any,
-        null: np.ndarray,
-        types: Set[type] = frozenset(),
-        inexact: bool = False,
-    ) -> _Segment:
-        """Write values (an array; of kind 'any' a list; of 'string' codes and texts) down."""
-        if kind == "string":
-            codes, texts = values
-            data = codes.astype("int32").tobytes() + marshal.dumps(texts)
-        elif kind == "any":
-            data = marshal.dumps(values)
-        else:
-            data = values.astype(_TYPED[kind], copy=False).tobytes() + np.packbits(null).tobytes()
-        try:
-            at = self._file.seek(0, 2)
-            self._file.write(data)
-        except OSError as error:
-            raise failed("write temporary data in", tempfile.gettempdir(), error) from None
-        length = len(values[0]) if kind == "string" else len(values)
-        return _Segment(kind, length, at, len(data), types, inexact)
-
-    def get(self, segment: _Segment) -> tuple[Any, np.ndarray]:
-        """(values, mask of the nulls); of kind 'string' the values are (codes, texts)."""
-        length = segment.length
-        if segment.kind == "null":
-            return [None] * length, np.ones(length, dtype=bool)
-        self._file.seek(segment.at)
-        data = self._file.read(segment.size)
-        if segment.kind == "any":
-            found = marshal.loads(data)
-            return found, np.fromiter((v is None for v in found), dtype=bool, count=length)
-        if segment.kind == "string":
-            codes = np.frombuffer(data, dtype="int32", count=length)
-            return (codes, marshal.loads(memoryview(data)[4 * length :])), codes < 0
-        dtype = np.dtype(_TYPED[segment.kind])
-        end = length * dtype.itemsize
-        null = np.unpackbits(np.frombuffer(data, dtype="uint8", offset=end), count=length).astype(bool)
-        return np.frombuffer(data, dtype=dtype, count=length), null
 
 
 def of_rows(rows: Iterable[Row], most: int, what: str = "") -> pd.DataFrame | Spilled:
     """The table of those records, as table.from_rows makes it; on disk when it has more than `most` cells. What is
     held of them is 65,536 records at a time. `what` they are is for those who wait."""
-    store = _Store()
-    columns: dict[str, list[_Segment]] = {}
+    store = Store()
+    columns: dict[str, list[Segment]] = {}
     total = 0
     for part in _parts(rows):
         if total == 0 and len(part) < SEGMENT:
             return table.from_rows(part)
         for name in _names(part):
             if name not in columns:
-                columns[name] = [_Segment("null", SEGMENT) for _ in range(total // SEGMENT)]
+                columns[name] = [Segment("null", SEGMENT) for _ in range(total // SEGMENT)]
         for name, segments in columns.items():
-            segments.append(_segment(store, [row.get(name) for row in part]))
+            segments.append(of_values(store, [row.get(name) for row in part]))
         total += len(part)
         progress.tell(what, "reading", total, len(rows) if isinstance(rows, Sized) else None)
     if not total:
         return table.from_rows([])
-    made = Spilled(store, {name: Stored(_whole(found), found) for name, found in columns.items()}, total)
+    made = Spilled(store, {name: Stored(whole_kind(found), found) for name, found in columns.items()}, total)
     return made.whole() if total * len(columns) <= most else made
 
 
@@ -156,40 +64,6 @@ def _names(rows: list[Row]) -> dict[str, None]:
     return names
 
 
-def _segment(store: _Store, values: list[Any]) -> _Segment:
-    """The values of a column in some records. Integers among decimals stay what they are: only the whole column says
-    whether it is one of numbers."""
-    types = set(map(type, values)) - {type(None)}
-    if types == {str}:
-        return _texts(store, table.objects(values), types)
-    kind = {int: "integer", float: "number", bool: "boolean"}.get(next(iter(types))) if len(types) == 1 else None
-    inexact = int in types and not all(-_EXACT <= value <= _EXACT for value in values if type(value) is int)
-    if types and kind is None:
-        return store.put("any", values, _NO_MASK, types, inexact)
-    if kind is None:
-        return _Segment("null", len(values))
-    null = np.array([value is None for value in values], dtype=bool)
-    try:
-        data = np.array([0 if value is None else value for value in values], dtype=_TYPED[kind])
-    except OverflowError:  # an integer that 64 bits do not hold
-        return store.put("any", values, _NO_MASK, types, inexact)
-    return store.put(kind, data, null, types, inexact)
-
-
-def _texts(store: _Store, values: np.ndarray, types: Set[type] = frozenset()) -> _Segment:
-    codes, distinct = pd.factorize(values)
-    return store.put("string", (codes, list(distinct)), _NO_MASK, types)
-
-
-def _whole(segments: list[_Segment]) -> str:
-    """The kind of a column of those segments, by the rule of table.infer."""
-    kinds = {segment.kind for segment in segments} - {"null"}
-    types = set().union(*(segment.types for segment in segments))
-    if types == {int, float} and not any(segment.inexact for segment in segments):
-        return "number"
-    return "null" if not kinds else kinds.pop() if len(kinds) == 1 else "any"
-
-
 class Spilled:
     """A table on disk. Like a DataFrame's: `columns`, `index` (the places in the input of the rows that are still in),
     len, `[name]` (a Series), `[mask]` and reset_index (tables that share these columns), `iloc[positions]` (a
@@ -199,7 +73,7 @@ class Spilled:
 
     def __init__(
         self,
-        store: _Store,
+        store: Store,
         columns: Mapping[str, Stored],
         total: int,
         kept: np.ndarray | None = None,
@@ -288,9 +162,9 @@ class Spilled:
             null = np.isnat(data)
             data = data.view("int64")
         else:
-            data = series.to_numpy(dtype=_TYPED[kind], na_value=0)
+            data = series.to_numpy(dtype=TYPED[kind], na_value=0)
             null = series.isna().to_numpy(dtype=bool)
-        segments: list[_Segment] = []
+        segments: list[Segment] = []
         done = 0
         for _, piece in self._pieces():
             length = len(piece)
@@ -303,16 +177,8 @@ class Spilled:
                 every = np.ones(length, dtype=bool)
                 every[piece] = gone if kind is not None else False
                 part, gone = full, every
-            segments.append(self._objects(part) if kind is None else self._store.put(kind, part, gone))
+            segments.append(of_objects(self._store, part) if kind is None else self._store.put(kind, part, gone))
         return Stored(kind or "any", segments)
-
-    def _objects(self, values: np.ndarray) -> _Segment:
-        found = pd.api.types.infer_dtype(values, skipna=True)
-        if found == "empty":
-            return _Segment("null", len(values))
-        if found == "string":
-            return _texts(self._store, values)
-        return self._store.put("any", list(values), _NO_MASK)
 
     def _pieces(self, only: np.ndarray | None = None) -> Iterator[tuple[int, range | np.ndarray]]:
         """(number of the segment, its rows that are in: all, or a mask)."""
@@ -324,7 +190,7 @@ class Spilled:
 
     def _read(self, column: Stored, pieces: Iterable[tuple[int, range | np.ndarray]]) -> pd.Series:
         """The column's rows in those pieces, with the index 0, 1, …"""
-        if column.kind in _TYPED:
+        if column.kind in TYPED:
             parts = [self._typed(column, number, piece) for number, piece in pieces]
             data = np.concatenate([values for values, _ in parts])
             null = np.concatenate([gone for _, gone in parts])
@@ -341,10 +207,10 @@ class Spilled:
         segment = column.segments[number]
         values, null = self._store.get(segment)
         if segment.kind == "null":
-            values = np.zeros(segment.length, dtype=_TYPED[column.kind])
+            values = np.zeros(segment.length, dtype=TYPED[column.kind])
         elif segment.kind == "any":
-            values = np.array([0 if v is None else v for v in values], dtype=_TYPED[column.kind])
-        values = values.astype(_TYPED[column.kind], copy=False)
+            values = np.array([0 if v is None else v for v in values], dtype=TYPED[column.kind])
+        values = values.astype(TYPED[column.kind], copy=False)
         return (values, null) if isinstance(piece, range) else (values[piece], null[piece])
 
     def _python(self, column: Stored, number: int, piece: range | np.ndarray, known: dict[str, str]) -> np.ndarray:
@@ -354,7 +220,7 @@ class Spilled:
         if segment.kind == "string":
             codes, texts = values
             values = table.objects([*(known.setdefault(text, text) for text in texts), None])[codes]
-        elif segment.kind in _TYPED:
+        elif segment.kind in TYPED:
             values = table.objects(values.tolist())
             values[null] = None
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from colony_lib.data import envelope, frames, pipeline, seen, spilled, table, transform_files, validate_files
+from colony_lib.data import envelope, frames, pipeline, seen, segments, spilled, table, transform_files, validate_files
 from colony_lib.data.spilled import Spilled
 
 VALUES: dict[str, list[Any]] = {
@@ -31,7 +31,7 @@ VALUES: dict[str, list[Any]] = {
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything counts as large: segments of 7 rows, and none of it in memory."""
     monkeypatch.setattr(spilled, "SEGMENT", 7)
-    monkeypatch.setattr(spilled, "IN_MEMORY", 100)
+    monkeypatch.setattr(segments, "IN_MEMORY", 100)
     monkeypatch.setattr(frames, "CELLS", 0)
     monkeypatch.setattr(envelope, "WHOLE", 0)
 
