@@ -142,7 +142,7 @@ def _draw(run: runs.Run) -> None:
     done = sum(step["status"] in ("completed", "cached", "skipped") for step in record["steps"])
     status = show.colour(record["status"], show.STATUS_COLOURS.get(record["status"]))
     print(
-        f"{record['run_id']}  {record['workflow']}  {status}  {took}  {record['date']}  {done}/{len(run.steps)} steps"
+        f"{record['run_id']}  {record['workflow']}  {status}  {took}  {record['date']}  {done}/{len(record['steps'])} steps"
     )
     rows = [
         {
