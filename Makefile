@@ -22,8 +22,8 @@ demo: $(VENV)/.for-use ## three real days of 2013 through the pipeline of exampl
 test: check ## style, types and every test; TESTS='tests/base -x' gives pytest other words
 	@$(IN) $(VENV)/bin/python -m pytest -n auto $(TESTS)
 
-test-long: $(VENV)/.for-work ## faults at every eighth point of a run and of each command, half an hour; LONG=1 for every one
-	@$(IN) COLONY_TEST_LONG=$(LONG) $(VENV)/bin/python -m pytest -n auto tests/faults tests/races $(TESTS)
+test-long: $(VENV)/.for-work ## faults at every eighth point of a run and of each command, and ten million rows; LONG=1 for every point
+	@$(IN) COLONY_TEST_LONG=$(LONG) $(VENV)/bin/python -m pytest -n auto tests/faults tests/races tests/data/test_ten_million.py $(TESTS)
 
 check: $(VENV)/.for-work ## style and types only
 	@$(IN) ruff check .
