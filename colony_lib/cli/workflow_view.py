@@ -141,9 +141,8 @@ def _draw(run: runs.Run) -> None:
     took = show_duration(record["duration_seconds"])
     done = sum(step["status"] in ("completed", "cached", "skipped") for step in record["steps"])
     status = show.colour(record["status"], show.STATUS_COLOURS.get(record["status"]))
-    print(
-        f"{record['run_id']}  {record['workflow']}  {status}  {took}  {record['date']}  {done}/{len(record['steps'])} steps"
-    )
+    counts = f"{done}/{len(record['steps'])} steps"
+    print(f"{record['run_id']}  {record['workflow']}  {status}  {took}  {record['date']}  {counts}")
     rows = [
         {
             "mark": show.MARKS.get(step["status"], "●"),
