@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
-import pty
 import re
 import shutil
 import subprocess
@@ -16,6 +14,7 @@ from colony_lib.base import errors
 from colony_lib.cli import grammar, help_topics
 from colony_lib.store import shellwords
 from tests.conftest import BIN, Colony, clean_environment
+from tests.terminals import terminal
 
 MAN = shutil.which("man")
 
@@ -67,22 +66,10 @@ def test_man_reads_every_page_without_a_warning(pages: Path) -> None:
 @pytest.mark.skipif(MAN is None, reason="man is not installed")
 def test_help_of_a_command_is_its_page_on_a_terminal_and_its_help_text_in_a_pipe(colony: Colony) -> None:
     assert colony("help", "logs").out == colony("logs", "--help").out
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execvpe("colony", ["colony", "help", "logs"], clean_environment(TERM="xterm", MANPAGER="cat", PAGER="cat"))
-    shown = b""
-    while True:
-        try:
-            got = os.read(master, 65536)
-        except OSError:
-            break
-        if not got:
-            break
-        shown += got
-    os.close(master)
-    assert os.waitpid(pid, 0)[1] == 0
-    words = re.sub(rb".\x08", b"", shown)  # bold is a letter struck twice
-    assert b"COLONY-LOGS(1)" in words and b"SEE ALSO" in words
+    shown, code = terminal(colony, "help", "logs", env={"MANPAGER": "cat", "PAGER": "cat"})
+    assert code == 0
+    words = re.sub(".\x08", "", shown)  # bold is a letter struck twice
+    assert "COLONY-LOGS(1)" in words and "SEE ALSO" in words
 
 
 def test_pages_go_only_into_a_folder_that_is_there(colony: Colony) -> None:

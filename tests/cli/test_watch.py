@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Colony, clean_environment
+from tests.conftest import Colony
+from tests.terminals import terminal
 
 STEPS = """steps:
   - name: first
@@ -32,32 +28,6 @@ def running(colony: Colony) -> Iterator[str]:
     yield colony("workflow", "run", "gated", "--detach").out.split()[0]
     open_gate(colony.root, "gate")  # also after a test that failed, the run comes to its end
     open_gate(colony.root, "gate2")
-
-
-def terminal(
-    colony: Colony, *words: str, rows: int = 24, on: Callable[[str], bool], env: dict[str, str] | None = None
-) -> tuple[str, int]:
-    """(what `colony WORDS…` wrote to a terminal, its exit status); it is left alone until it ends, or interrupted when
-    `on(shown so far)` says so."""
-    pid, master = pty.fork()
-    if pid == 0:
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
-        os.chdir(colony.root)
-        os.execvpe("colony", ["colony", *words], clean_environment(TERM="xterm", **(env or {})))
-    shown, interrupted = "", False
-    while True:
-        try:
-            got = os.read(master, 65536)
-        except OSError:
-            break
-        if not got:
-            break
-        shown += got.decode("utf-8", "replace")
-        if not interrupted and on(shown):
-            interrupted = True
-            os.write(master, b"\x03")
-    os.close(master)
-    return shown, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def open_gate(folder: Path, name: str) -> None:

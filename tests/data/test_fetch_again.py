@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from colony_lib import cli
-from tests.conftest import REPOSITORY, clean_environment
+from tests.data.dying import killed
 from tests.web import Answer, Web
 
 DAY = "2013-02-08"
@@ -175,23 +173,6 @@ def test_a_file_in_quarantine_that_is_damaged_is_told_and_stays(
     assert (folder / f"staging/raw/s_{DAY}.json").read_bytes() == before
 
 
-KILLED = """\
-import os, signal, sys
-left = int(sys.argv[1])
-def dying(act):
-    def done(*given, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return act(*given, **named)
-    return done
-os.replace, os.rename, os.unlink = dying(os.replace), dying(os.rename), dying(os.unlink)
-from colony_lib import cli
-sys.exit(cli.run("fetch", ["--retry-quarantine"]))
-"""
-
-
 def test_a_retry_that_is_killed_anywhere_loses_nothing_and_takes_nothing_twice(fetch: Any, folder: Path) -> None:
     (folder / "a.csv").write_bytes(b"id,name\n1,a\n2,\xe9\n1,a\n3\n2,\xe9\n")
     fetch({"type": "file", "path": "a.csv"})
@@ -203,14 +184,10 @@ def test_a_retry_that_is_killed_anywhere_loses_nothing_and_takes_nothing_twice(f
             path.unlink()
         for path, data in state.items():
             path.write_bytes(data)
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(point)],
-            cwd=folder, env=clean_environment(PYTHONPATH=str(REPOSITORY)), capture_output=True,
-        )  # fmt: skip
-        ends.append(done.returncode)
+        ends.append(killed(folder, point, "fetch", "--retry-quarantine"))
         assert again() == 0
         assert [row["id"] for row in raw(folder)["data"]] == ["1", "1", "2", "2"]
         assert [problem["line"] for entry in kept(folder) for problem in entry["data"]] == [5]
-        if done.returncode == 0:
+        if ends[-1] == 0:
             break
     assert ends[-1] == 0 and ends[:-1] == [-signal.SIGKILL] * (len(ends) - 1) and len(ends) > 2

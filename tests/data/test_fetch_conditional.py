@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, clean_environment
+from tests.data.dying import killed
 from tests.web import Answer, Asked, Web
 
 ROWS = [{"id": 1}, {"id": 2}]
@@ -129,23 +127,6 @@ def test_a_304_that_was_not_asked_for_is_no_empty_day(fetch: Any) -> None:
     assert done.code == 1 and done.error().startswith("304 Not Modified from") and not done.raw()
 
 
-KILLED = """\
-import os, signal, sys
-left = int(sys.argv[1])
-def dying(act):
-    def done(*given, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return act(*given, **named)
-    return done
-os.rename, os.unlink = dying(os.rename), dying(os.unlink)
-from colony_lib import cli
-sys.exit(cli.run("fetch", ["--date", "2013-02-08"]))
-"""
-
-
 def test_a_fetch_that_is_killed_anywhere_is_followed_by_one_that_has_it_all(fetch: Any, folder: Path) -> None:
     tagged = Tagged()
     ends = []
@@ -154,12 +135,8 @@ def test_a_fetch_that_is_killed_anywhere_is_followed_by_one_that_has_it_all(fetc
             tagged.rows = ROWS
             fetch(rest(web.url))
             tagged.rows = [*ROWS, {"id": 10 + point}]
-            done = subprocess.run(
-                [sys.executable, "-c", KILLED, str(point)],
-                cwd=folder, env=clean_environment(PYTHONPATH=str(REPOSITORY)), capture_output=True,
-            )  # fmt: skip
-            ends.append(done.returncode)
+            ends.append(killed(folder, point, "fetch", "--date", "2013-02-08"))
             assert fetch(rest(web.url)).rows() == tagged.rows
-            if done.returncode == 0:
+            if ends[-1] == 0:
                 break
     assert ends[-1] == 0 and ends[:-1] == [-signal.SIGKILL] * (len(ends) - 1) and len(ends) > 2
