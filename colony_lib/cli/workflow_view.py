@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+
 from colony_lib.base.errors import OK
 from colony_lib.cli import args, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from typing import Any
 
     from colony_lib.store import runs
 
 _LIMIT = 20  # runs
+_STRIP = 28  # runs in the line of a workflow, as a mark and as a bar each
 
 
 def plain(verb: str, words: list[str]) -> Any:
@@ -196,11 +200,32 @@ def _history(given: argparse.Namespace) -> int:
     if given.json:
         show.records(rows)
         return OK
+    if show.is_terminal():
+        _strips(rows)
     for row in rows:
         row["took"] = show_duration(row["duration_seconds"])
         row["started"] = (row["started"] or "")[:19].replace("T", " ")
     show.table(rows, ["run_id", "workflow", "status", "date", "started", "took", ("slowest_step", "SLOWEST STEP")])
     return OK
+
+
+def _strips(rows: Sequence[dict[str, Any]]) -> None:
+    """A line a workflow: how its runs ended, the oldest first, how long they took, and how long they usually do."""
+    import statistics
+
+    from colony_lib.base.text import escape, show_duration
+    from colony_lib.store import chart
+
+    ascii_only = not chart.fits(sys.stdout.encoding)
+    for name in dict.fromkeys(row["workflow"] for row in rows):
+        mine = [row for row in reversed(rows) if row["workflow"] == name][-_STRIP:]
+        took = [row["duration_seconds"] for row in mine]
+        good = [row["duration_seconds"] for row in mine if row["status"] == "completed" and row["duration_seconds"]]
+        if len(mine) < 2 or not good:
+            continue
+        marks = "".join(show.MARKS.get(row["status"], "●") for row in mine)
+        usual = f"usually {show_duration(statistics.median(good))}"
+        print(f"{escape(name)}  {marks}  {chart.sparkline(took, ascii_only=ascii_only)}  {usual}")
 
 
 def _refuse_unknown(name: str) -> None:

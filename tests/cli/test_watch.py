@@ -115,3 +115,16 @@ def test_a_time_that_is_none_is_refused(colony: Colony, words: list[str], value:
     result = colony(*words, f"--watch={value}", check=False)
     assert (result.code, result.out) == (2, "") and len(result.err.splitlines()) == 1
     assert "--watch=5" in result.err
+
+
+def test_history_on_a_terminal_begins_with_how_the_runs_went(colony: Colony) -> None:
+    colony.workflow("f", "steps:\n  - name: a\n    run: test ! -e bad\n")
+    colony("workflow", "run", "f")
+    (colony.root / "bad").touch()
+    colony("workflow", "run", "f", check=False)
+    (colony.root / "bad").unlink()
+    colony("workflow", "run", "f")
+    shown, code = terminal(colony, "workflow", "history", env={"NO_COLOR": "1"})
+    assert code == 0
+    assert re.match(r"f  ✓✗✓  [▁▂▃▄▅▆▇█]{3}  usually [0-9.]+s\r\n", shown), shown
+    assert colony("workflow", "history").out.startswith("RUN ID")
