@@ -101,6 +101,7 @@ def ours(engine: str, folder: Path, mode: str, file: Path) -> list[float]:
         if key:
             warehouse.check_key(staged, key)
         warehouse.begin()
+        load._fit(pipeline, warehouse, item, staged)
         load._apply(pipeline, warehouse, item, staged, DATE, unchecked=False, dry_run=False)
         warehouse.commit()
         warehouse.close()
