@@ -11,6 +11,7 @@ from colony_lib.base.text import escape
 
 # Below an example's folder; pyproject.toml puts the same into the wheel. What runs leave in a checkout is elsewhere.
 FOLDERS = ("", ".colony/workflows", "suite")
+_OUTSIDE = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")  # a link to what is not laid down
 _SCHEMA = re.compile(r"^(# yaml-language-server: \$schema=)[./]*/schemas/", re.MULTILINE)
 
 
@@ -47,6 +48,8 @@ def texts(name: str) -> dict[str, str]:
             if entry.is_file() and not entry.name.endswith((".pyc", ".tmp")):
                 schemas = "../schemas/" if below == ".colony/workflows" else ".colony/schemas/"
                 text = _SCHEMA.sub(rf"\g<1>{schemas}", files.read_text(entry.path))
+                if entry.name.endswith(".md"):
+                    text = _OUTSIDE.sub(lambda link: f"`examples/{link[1].removeprefix('../')}` of Colony", text)
                 found[f"{below}/{entry.name}" if below else entry.name] = text
     return found
 

@@ -41,6 +41,8 @@ def test_an_example_is_laid_down_and_valid_and_says_its_next_two_commands(empty:
     for file in [root / "colony.yml", *(root / ".colony/workflows").iterdir(), *root.glob("pipeline.yml")]:
         schema = file.read_text(encoding="utf-8").split("\n")[0].removeprefix("# yaml-language-server: $schema=")
         assert json.loads((file.parent / schema).read_text(encoding="utf-8"))["$schema"], file
+    for link in re.findall(r"\]\(([^)#:]+)\)", (root / "README.md").read_text(encoding="utf-8")):
+        assert (root / link).exists(), link
     for file in root.iterdir():
         assert not file.is_file() or os.access(file, os.X_OK) == file.read_bytes().startswith(b"#!"), file
 

@@ -36,7 +36,7 @@ _FAMILIES = (
     ("text", re.compile(r"VARCHAR|ENUM\(.*|UUID")),
     ("times", re.compile(r"TIMESTAMP.*")),
 )
-MEMORY = "1GiB"  # what it has of it; what is more lies in files beside the warehouse, or in $TMPDIR
+MEMORY = "1.25GiB"  # what it has of it; what is more lies in files beside the warehouse, or in $TMPDIR
 # Nothing is fetched from the network, whatever a query names.
 _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
