@@ -431,13 +431,14 @@ def test_it_is_ended_when_it_passes_a_limit_that_it_does_not_know(standin: Stand
 
 
 def started(standin: StandIn) -> tuple[Any, Path]:
-    """A run whose step's command is at work, and a file that the command keeps touching."""
+    """A run whose step's command is at work, and a file that the command keeps touching. Both calls are in the
+    transcript by then: the command may be at work before the line that tells of it was read."""
     beat = standin.colony.root / "beat"
     standin.plan(
         {"run": ["echo one", f"while [ ! -e {beat}.end ]; do date >> {beat}; sleep 0.05; done"]}, {"result": "done"}
     )
     process = standin.start()
-    wait_for(beat.exists)
+    wait_for(lambda: beat.exists() and json.dumps(standin.transcript()).count('"tool_use"') == 2)
     return process, beat
 
 
