@@ -33,6 +33,8 @@ def main(argv: list[str]) -> int:
         from colony_lib.work.agent import program
 
         return program.main()
+    if argv[:1] in (["--away"], ["--broker"]):
+        return _serve(argv)
     given = _parser().parse_args(argv)
     from colony_lib.work import launch
 
@@ -46,6 +48,19 @@ def main(argv: list[str]) -> int:
         if output is not None:
             show.value(output)
     return code
+
+
+def _serve(argv: list[str]) -> int:
+    """The processes by which an engine has steps done on a cluster: one beside it, and those on the machines there."""
+    if argv[0] == "--broker" and len(argv) == 1:
+        from colony_lib.work import broker
+
+        return broker.main()
+    if argv[0] == "--away" and len(argv) == 2:
+        from colony_lib.work import away
+
+        return away.main(argv[1])
+    raise ColonyError(f"{argv[0]} is for Colony's own use", code=USAGE)
 
 
 def _tell(step: str, status: str, seconds: float | None, error: str | None) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT = 1024 * 1024
 # The modules whose text decides what a configuration is: another version of one makes another.
-_COMPILER = ("agent_rules", "alert_rules", "config_rules", "yamltext")
+_COMPILER = ("agent_rules", "alert_rules", "config_rules", "executor_rules", "yamltext")
 # What `load` gave for which text, in this process.
 _loaded: tuple[str, str, dict[str, Any]] | None = None
 
@@ -28,6 +28,8 @@ def load() -> dict[str, Any]:
     env_file, shared_paths, durability,
     alerts: [{on: [failure|warn|budget], metrics: {name: condition}, workflows: [name], command, webhook,
     timeout_seconds}],
+    executors: [{name, type, address, scheduler_file, deploy, adapt, resources, max_parallel,
+    connect_timeout_seconds}],
     agents: [{id, role, description, model, runner, command, worktree_branch, startup_prompt,
     limits: {turns, tool_calls, tokens, usd, time_seconds, usd_per_day, tokens_per_day},
     tools: [name] | None, scripts: [{name, description, command, input, effect, network, writes, timeout_seconds}],
@@ -75,6 +77,22 @@ def problems() -> list[ColonyError]:
         return config_rules.checked(_source(path), paths.shown(path), _default_name(path))[1]
     except ColonyError as error:
         return [error]
+
+
+def executor(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The executor of that name, as `load` gives it; 'local' is always there. ColonyError (USAGE) when it is not."""
+    for found in config["executors"]:
+        if found["name"] == name:
+            return dict(found)
+    if name == "local":
+        return {"name": name, "type": name, "resources": {}, "max_parallel": None}
+    known = [found["name"] for found in config["executors"]]
+    if known:
+        raise unknown("executor", name, ["local", *known], code=USAGE)
+    entry = f"{{name: {name}, type: dask, address: tcp://HOST:8786}}"
+    raise ColonyError(
+        f"unknown executor '{name}'", fix=f"colony.yml has no executors yet: add 'executors: [{entry}]'", code=USAGE
+    )
 
 
 def agent(config: Mapping[str, Any], agent_id: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.store import agent_rules, alert_rules, schema, variables, yamltext
+from colony_lib.store import agent_rules, alert_rules, executor_rules, schema, variables, yamltext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def checked(source: str, file: str, default_name: str) -> tuple[dict[str, Any], 
         said = {error.where for error in found}
         found += _rules(value, lines, file)
         more = [*agent_rules.Rules(value, lines, file).found, *alert_rules.problems(value.get("alerts"), lines, file)]
+        more += executor_rules.problems(value.get("executors"), lines, file)
         found += [error for error in more if error.where not in said]
     if found:
         return {}, sorted(found, key=_line_of)
@@ -202,5 +203,6 @@ def _filled(value: dict[str, Any], lines: Lines, default_name: str) -> dict[str,
         "shared_paths": value.get("shared_paths", SHARED_PATHS),
         "durability": value.get("durability", "process"),
         "alerts": alert_rules.filled(value.get("alerts", [])),
+        "executors": executor_rules.filled(value.get("executors", [])),
         "agents": agents,
     }

@@ -5,9 +5,10 @@ concurrency, max_parallel, budget, steps, error_handling}; its steps stand in an
 it depends on:
 {name, agent, depends_on, ancestors, instructions, run, when, timeout_seconds, limits, output_name, output_schema,
 expect, for_each, parallel, retry: {max_attempts, backoff, delay_seconds, max_delay_seconds}, idempotent, on_failure,
-env, line, lines: {key: line}}, and `cache` and `approval` where the file has them. All other keys are always there,
-None where the file says nothing; `budget` {usd, tokens, turns, tool_calls, time_seconds} and `limits` of a step hold
-what the file has.
+env, line, lines: {key: line}}, and `cache`, `approval` and `resources` where the file has them, `executor` where it is
+not this machine; so `max_parallel_of_all`, where the file itself limits how many steps go on at once. All other keys
+are always there, None where the file says nothing; `budget` {usd, tokens, turns, tool_calls, time_seconds} and
+`limits` of a step hold what the file has.
 """
 
 from __future__ import annotations
@@ -306,7 +307,7 @@ def _with_defaults(value: Any, schema: Any) -> Any:
 
 
 def config_problems(plan: Mapping[str, Any], config: Mapping[str, Any]) -> list[ColonyError]:
-    """Where the plan asks for what colony.yml does not have: unknown agents."""
+    """Where the plan asks for what colony.yml does not have: unknown agents and executors."""
     known = [agent["id"] for agent in config["agents"]]
     found = []
     for step in [*plan["steps"], *plan["error_handling"]]:
@@ -316,7 +317,24 @@ def config_problems(plan: Mapping[str, Any], config: Mapping[str, Any]) -> list[
             fix = nearest(agent, known) or "there is " + ", ".join(f"'{name}'" for name in known)
             fix = fix if known else "colony.yml has no agents yet"
             found.append(ColonyError(f"unknown agent '{escape(agent)}'", where=where, fix=fix, code=USAGE))
-    return found
+    return found + _executor_problems(plan, config)
+
+
+def _executor_problems(plan: Mapping[str, Any], config: Mapping[str, Any]) -> list[ColonyError]:
+    from colony_lib.store import config as configuration
+
+    found: dict[str, ColonyError] = {}
+    for step in plan["steps"]:
+        name = step.get("executor")
+        if name is None or name in found:
+            continue
+        try:
+            configuration.executor(config, name)
+        except ColonyError as error:
+            file = paths.shown(os.path.join(paths.root(), plan["file"]))
+            where = f"{file}:{step['lines']['executor']}" if "executor" in step["lines"] else file
+            found[name] = ColonyError(error.what, where=where, fix=error.fix, code=USAGE)
+    return list(found.values())
 
 
 def check_against_config(plan: Mapping[str, Any], config: Mapping[str, Any]) -> None:

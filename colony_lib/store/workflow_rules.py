@@ -364,6 +364,7 @@ class Rules:
             "concurrency": body.get("concurrency", 1),
             "max_parallel": body.get("max_parallel", 16),
             "budget": self._limits(body.get("budget")),
+            **self._limit_of_all(),
             "steps": [self._planned(self.by_name[name], before[name]) for name in names],
             "error_handling": [self._planned(step, names) for step in self.handlers],
         }
@@ -398,8 +399,15 @@ class Rules:
             "line": self.line(step.path),
             "lines": {key: self.line((*step.path, key)) for key in given},
         }
-        planned |= {key: given[key] for key in ("cache", "approval") if given.get(key) is not None}
-        return planned
+        planned |= {key: given[key] for key in ("cache", "approval", "resources") if given.get(key) is not None}
+        # What is done when a run has failed is done here: the cluster may be what has failed.
+        executor = "local" if step.handles else given.get("executor", self.body.get("executor", "local"))
+        return planned if executor == "local" else {**planned, "executor": executor}
+
+    def _limit_of_all(self) -> Record:
+        """A number of steps that the file itself gives holds for all executors together."""
+        given = self.body.get("max_parallel")
+        return {} if given is None else {"max_parallel_of_all": given}
 
     @staticmethod
     def _limits(given: Record | None) -> Record | None:

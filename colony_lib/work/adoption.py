@@ -7,7 +7,7 @@ import time
 
 from colony_lib.base import clock, locks
 from colony_lib.store import paths, runs
-from colony_lib.work import outcome
+from colony_lib.work import outcome, tickets
 from colony_lib.work.wrapper import end_group
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _FINISHING = 15.0  # seconds that a wrapper which turned into a finisher gets, between one lock and the next
+_BEGINNING = 5.0  # seconds in which a process that has the lock of its slot says in the journal that it begins
 _LATE = 15.0  # seconds past its deadline at which an attempt without a supervisor is ended
 
 
@@ -88,13 +89,21 @@ class Orphan:
         return (record.get("step"), record.get("batch"), record.get("attempt")) == mine
 
     def _is_finishing(self, run: runs.Run) -> bool:
-        """Whether its wrapper has written the exit status and is about to record it (work/wrapper.py)."""
+        """Whether its wrapper has written the exit status and is about to record it (work/wrapper.py). What another
+        machine has written we cannot see: then it may be so."""
+        if self._is_elsewhere(run):
+            return True
         return bool(self.scratch) and os.path.exists(self.scratch + ".status")
+
+    def _is_elsewhere(self, run: runs.Run) -> bool:
+        """Whether its processes are, or were, another machine's: their numbers mean nothing here."""
+        note = locks.note(paths.run_lock(run.run_id, self.slot)).split()
+        return len(note) == 3 and note[1] != tickets.host()
 
     def _end_if_asked(self, run: runs.Run) -> None:
         cancelled = os.path.exists(runs.cancel_file(run.run_id))
         late = self.deadline is not None and clock.epoch() > self.deadline + _LATE
-        if self._ended_by_us or not (cancelled or late):
+        if self._ended_by_us or not (cancelled or late) or self._is_elsewhere(run):
             return
         # The lock is held and holds the wrapper's pid, so that pid is the wrapper's and no other process's.
         note = locks.note(paths.run_lock(run.run_id, self.slot)).split()
@@ -106,7 +115,9 @@ class Orphan:
 def settle(run: runs.Run, journal: runs.Journal) -> list[Orphan]:
     """Look at every attempt that the journal calls running: those that are over get their last record; returns
     those that are alive, which must be waited for. An error_handling step that is alive is waited for here: it
-    belongs to a failure that was before. The run's 'alive' lock is held."""
+    belongs to a failure that was before. What was sent to a cluster and has not begun is taken back. The run's 'alive'
+    lock is held."""
+    _wait_for_beginnings(run)
     alive = []
     started: dict[tuple[str, int | None], Record] = {}
     for record in run.records():
@@ -131,3 +142,20 @@ def settle(run: runs.Run, journal: runs.Journal) -> list[Orphan]:
             else:
                 alive.append(orphan)
     return alive
+
+
+def _wait_for_beginnings(run: runs.Run) -> None:
+    """Take back what has not begun elsewhere, and see in the run what has: whoever had taken the lock of a slot by then
+    is about to say in the journal that he begins."""
+    slots = tickets.take_back_all(run.run_id)
+    deadline = time.monotonic() + _BEGINNING
+    while slots:
+        for record in run.records():
+            run.apply(record)
+        units = [unit for step in run.steps.values() for unit in step.units.values()]
+        known = {unit.slot for unit in units if unit.status == "running"}
+        slots = [slot for slot in slots if slot not in known and locks.is_held(paths.run_lock(run.run_id, slot))]
+        if time.monotonic() > deadline:
+            return
+        if slots:
+            time.sleep(0.05)

@@ -70,6 +70,8 @@ class Attempt:
         """Record that the attempt begins, then start its command."""
         job = self.job
         fields = {"slot": self.place.slot, "pid": os.getpid(), "scratch": self.scratch}
+        if job.get("host"):
+            fields["host"] = job["host"]  # of an attempt that is made on another machine than the engine's, perhaps
         started = runs.record("attempt_started", **self.identity(), **fields)
         job["began_ns"] = self.began_ns
         job["started"] = started["ts"]
@@ -95,7 +97,7 @@ class Attempt:
         command = job["command"]
         left = {key: job.get(key) for key in _LEFT}
         finish = jsontext.dumps({"run": self.run.run_id, "slot": place.slot, **self.identity(), **left})
-        ours = [str(os.getpid()), sys.executable, place.script, finish]
+        ours = [str(os.getpid()), sys.executable, place.script, finish, os.uname().nodename]
         words = ["sh", "-c", wrapper.around(command), "sh", command, *ours]
         environment = {
             **place.environment,

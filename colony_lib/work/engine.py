@@ -11,6 +11,7 @@ from colony_lib.store import references, runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Record = dict[str, Any]
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 DONE = (*runs.SUCCEEDED, "skipped")
 KILLS = 3  # interrupted attempts of one unit in the life of one engine
-FAN_OUT = 4  # batches of a for_each at once, unless `parallel` says otherwise
+FAN_OUT = 4  # batches of a for_each at once on this machine, unless `parallel` says otherwise
+LOCAL = "local"  # the executor that is this machine
 
 
 class Schedule:
@@ -35,7 +37,7 @@ class Schedule:
         self.failure: tuple[str, str] | None = None  # the step and the error that ended the run
         self.active: set[tuple[str, Key]] = set()
         self.waiting: set[str] = set()  # steps that wait for a person
-        self._queue: deque[tuple[str, Key]] = deque()
+        self._queues: dict[str, deque[tuple[str, Key]]] = {}  # by the executor that is to do them
         self._later: list[tuple[float, int, str, Key]] = []
         self._count = 0
         self._kills: dict[tuple[str, Key], int] = {}
@@ -125,10 +127,15 @@ class Schedule:
             return
         limit = len(todo)
         if definition.get("for_each") is not None:
-            limit = definition.get("parallel") or FAN_OUT
+            # An executor elsewhere takes as many as it has room for.
+            limit = definition.get("parallel") or (FAN_OUT if executor(definition) == LOCAL else len(todo))
         self._unsent[name] = todo
         for _ in range(min(limit, len(todo))):
-            self._queue.append((name, todo.popleft()))
+            self._put((name, todo.popleft()))
+
+    def _put(self, unit: tuple[str, Key]) -> None:
+        where = executor(self.run.step(unit[0]).definition)
+        self._queues.setdefault(where, deque()).append(unit)
 
     def _skip_reason(self, definition: Record) -> str | None:
         if definition.get("when"):
@@ -167,7 +174,8 @@ class Schedule:
     def _failed(self, name: str, error: str) -> None:
         if self.run.steps[name].definition["on_failure"] == "continue":
             self._unsent.pop(name, None)
-            self._queue = deque(unit for unit in self._queue if unit[0] != name)
+            for where, queue in self._queues.items():
+                self._queues[where] = deque(unit for unit in queue if unit[0] != name)
             if not any(active[0] == name for active in self.active):
                 self._done(name)
         elif self.failure is None:
@@ -175,18 +183,31 @@ class Schedule:
 
     # -- what to start, and what became of it
 
-    def next(self, now: float) -> tuple[str, Key] | None:
-        """A unit to start now; it counts as active from here on. None when there is none, or the run has failed."""
+    def next(self, now: float, has_room: Callable[[str], bool]) -> tuple[str, Key] | None:
+        """A unit to start now, on an executor that `has_room`; it counts as active from here on. None when there is
+        none, or the run has failed."""
         if self.failure:
             return None
-        if self._later and self._later[0][0] <= now:
-            _, _, name, key = heapq.heappop(self._later)
-        elif self._queue:
-            name, key = self._queue.popleft()
-        else:
-            return None
-        self.active.add((name, key))
-        return name, key
+        due = []
+        while self._later and self._later[0][0] <= now:
+            due.append(heapq.heappop(self._later)[2:])
+        for late in reversed(due):
+            self._put_first(late)
+        for where, queue in self._queues.items():
+            if queue and has_room(where):
+                unit: tuple[str, Key] = queue.popleft()
+                self.active.add(unit)
+                return unit
+        return None
+
+    def _put_first(self, unit: tuple[str, Key]) -> None:
+        where = executor(self.run.step(unit[0]).definition)
+        self._queues.setdefault(where, deque()).appendleft(unit)
+
+    def take_back(self, name: str, key: Key) -> None:
+        """The unit that `next` gave has not begun and will not: it waits for its turn again."""
+        self.active.discard((name, key))
+        self._put_first((name, key))
 
     def wake(self) -> float | None:
         """When the next retry is due, by the clock of `next` and `ended`; None without one."""
@@ -223,7 +244,7 @@ class Schedule:
         by way of the kernel's memory killer)."""
         self._kills[name, key] = self._kills.get((name, key), 0) + 1
         if self._kills[name, key] < KILLS:
-            self._queue.append((name, key))
+            self._put((name, key))
             return
         error = f"its processes were killed {KILLS} times"
         self._note("step_failed", step=name, batch=key, error=error)
@@ -232,7 +253,7 @@ class Schedule:
     def _send_next(self, name: str) -> None:
         left = self._unsent.get(name)
         if left:
-            self._queue.append((name, left.popleft()))
+            self._put((name, left.popleft()))
 
     def unsettled(self) -> str | None:
         """A step that is neither done nor passed over; None when there is none."""
@@ -240,7 +261,13 @@ class Schedule:
 
     def is_over(self) -> bool:
         """Whether nothing is being done and nothing will start."""
-        return not self.active and (self.failure is not None or (not self._queue and not self._later))
+        return not self.active and (self.failure is not None or not (any(self._queues.values()) or self._later))
+
+
+def executor(definition: Record) -> str:
+    """The name of the executor that does the step."""
+    where: str = definition.get("executor") or LOCAL
+    return where
 
 
 def _seen(status: str) -> str:

@@ -40,6 +40,14 @@ class News:
         """The job has been given to a worker."""
         self._happened.append((self._started, job))
 
+    def sent(self, job: Record, executor: str) -> None:
+        """The job has been given to a cluster."""
+        self._happened.append((self._sent, {**job, "executor": executor}))
+
+    def said(self, level: str, words: str) -> None:
+        """What the run's log should say besides of its steps."""
+        self._happened.append((self._said, {"level": level, "message": words}))
+
     def ended(self, record: Record) -> None:
         """An attempt has come to this end, and its run knows."""
         self._happened.append((self._ended, record))
@@ -58,6 +66,18 @@ class News:
         again = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
         self._log(job["step"], job["batch"], job["attempt"], "info", f"started{again}")
         self.tell(_shown(job["step"], job["batch"]), "started", None, None)
+
+    def _sent(self, job: Record) -> None:
+        again = f", attempt {job['attempt']}" if job["attempt"] > 1 else ""
+        self._log(job["step"], job["batch"], job["attempt"], "info", f"sent to {job['executor']}{again}")
+        self.tell(_shown(job["step"], job["batch"]), "started", None, None)
+
+    def _said(self, line: Record) -> None:
+        record = {"ts": clock.now(), **line, "run_id": self.run.run_id, "step": None, "attempt": None}
+        self._lines.setdefault("colony", []).append(record)
+        self.due = self.due or time.monotonic() + _LATER
+        if line["level"] != "info":
+            self.tell(line["message"], line["level"], None, None)
 
     def _ended(self, record: Record) -> None:
         name, batch, status = record["step"], record["batch"], record["status"]

@@ -93,10 +93,10 @@ def remove_scratch(run_id: str) -> None:
     folder = paths.scratch_folder()
     for name in os.listdir(folder):
         if name.startswith(f"colony-{run_id}-"):
-            _remove(os.path.join(folder, name))
+            remove(os.path.join(folder, name))
 
 
-class _Inbox:
+class Inbox:
     """The worker's end of the pipes: jobs, the word 'stop', and the engine's death."""
 
     def __init__(self, jobs: int, answers: int, cancel: str) -> None:
@@ -107,27 +107,28 @@ class _Inbox:
         self._cancel = cancel
         self.orphaned = False
 
-    def _read(self, seconds: float | None) -> None:
+    def _read(self, seconds: float | None) -> bool:
+        """Whether something came, if only the end, within so many seconds."""
         if self.orphaned:
-            return
+            return False
         ready, _, _ = select.select([self._jobs], [], [], seconds)
         if ready:
             data = os.read(self._jobs, _PIECE)
             self.orphaned = not data
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             self._lines += lines
+        return bool(ready)
 
-    def next_job(self) -> Record | None:
-        """The next job; None when there will be none."""
+    def next_job(self, patience: float | None = None) -> Record | None:
+        """The next job; None when there will be none, or none has come for `patience` seconds."""
         while True:
             while self._lines:
                 line = self._lines.pop(0)
                 if line != b"stop":
                     job: Record = jsontext.loads(line)
                     return job
-            if self.orphaned:
+            if self.orphaned or not self._read(patience):
                 return None
-            self._read(None)
 
     def asked(self, seconds: float) -> str | None:
         """How somebody wants the attempt ended: 'stop', 'cancel', or None."""
@@ -168,7 +169,7 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
         scratch = new_scratch(run.run_id)
         place = Workplace(slot, lock, scratch)
         journal = runs.Journal(run.run_id)
-        inbox = _Inbox(jobs, answers, runs.cancel_file(run.run_id))
+        inbox = Inbox(jobs, answers, runs.cancel_file(run.run_id))
         while (job := inbox.next_job()) is not None:
             do(run, journal, job, place, inbox)
             place.make_ready()
@@ -178,11 +179,11 @@ def _serve(run: runs.Run, jobs: int, answers: int, slot: str, lock: int) -> NoRe
         stream.worker_failed(run.run_id, error)
     finally:
         if scratch:
-            _remove(scratch)
+            remove(scratch)
         os._exit(status)
 
 
-def _remove(scratch: str) -> None:
+def remove(scratch: str) -> None:
     """Remove the folder, in which there is nothing unless a command made more of $COLONY_OUTPUT than a file."""
     try:
         os.rmdir(scratch)
@@ -200,7 +201,7 @@ def _close_all_but(*kept: int) -> None:
             os.closerange(fd, fd + 1)  # does not mind that the listing's own is closed already
 
 
-def do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, inbox: _Inbox) -> None:
+def do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, inbox: Inbox) -> None:
     """Do one attempt, and answer with its last record as soon as that is in the journal: what comes next can be
     decided while its processes end."""
     attempt = Attempt(run, journal, job, place)

@@ -11,7 +11,8 @@ from colony_lib.base import locks
 from colony_lib.base.errors import BUSY, FAILED, INTERRUPTED, OK, TERMINATED, ColonyError
 from colony_lib.store import paths, runs
 from colony_lib.work import adoption
-from colony_lib.work.engine import Schedule
+from colony_lib.work.engine import LOCAL, Schedule, executor
+from colony_lib.work.executors import Executors
 from colony_lib.work.jobs import Jobs
 from colony_lib.work.news import News
 from colony_lib.work.pool import Worker, remove_scratch
@@ -52,6 +53,7 @@ class Runner:
         self._reuse: Reuse | None = None
         self._poll = select.poll()
         self._by_fd: dict[int, Worker] = {}
+        self._executors = Executors(run, self._poll)
 
     # -- the whole
 
@@ -89,6 +91,7 @@ class Runner:
                 signal.signal(number, handler)
             for worker in self.workers:
                 worker.close()
+            self._executors.close()
             if self._reuse is not None:
                 self._reuse.close()
             if status not in (None, "interrupted"):  # then what outlived an engine may still be at work
@@ -126,6 +129,8 @@ class Runner:
         for fd, _ in ready:
             if fd == self._wake:
                 os.read(fd, 512)
+            elif self._executors.has(fd):
+                self._hear_of(fd)
             else:
                 self._hear(self._by_fd[fd])
         now = time.monotonic()
@@ -140,6 +145,9 @@ class Runner:
             self._stop("interrupted")  # the locks were removed, and another engine has begun to run this
         if not self._stopping and os.path.exists(runs.cancel_file(self.run.run_id)):
             self._stop("cancelled")
+        if self._stopping:
+            for job in self._executors.given_up():
+                self.schedule.active.discard((job["step"], job["batch"]))
         for orphan in list(self.orphans):
             record = orphan.look(self.run, self.journal)
             if record is not None:
@@ -149,7 +157,9 @@ class Runner:
     def _stop(self, why: str) -> None:
         """Start nothing more and end what is being done."""
         self._stopping = why
+        self._take_back()
         if why == "interrupted":
+            self._executors.tell_stop()
             for orphan in self.orphans:  # not our children: they go on, and the next resume finds them
                 self.schedule.active.discard((orphan.step, orphan.batch))
             self.orphans = []
@@ -157,26 +167,66 @@ class Runner:
                 if worker.job is not None:
                     worker.tell_stop()
 
+    def _take_back(self) -> None:
+        """What a cluster has not begun is not to begin any more."""
+        for job in self._executors.take_back():
+            self.schedule.active.discard((job["step"], job["batch"]))
+
     # -- starting
 
+    def _has_room(self, where: str) -> bool:
+        """Whether that executor can do one more unit now."""
+        most = self.run.plan.get("max_parallel_of_all")
+        if most is not None and len(self.schedule.active) >= most:
+            return False
+        if where != LOCAL and not self._executors.is_local(where):
+            return self._executors.has_room(where)
+        limit = self._executors.limit(where)
+        if limit is not None and self._active_on(where) >= limit:
+            return False
+        return bool(self.idle) or len(self.workers) < self.run.plan["max_parallel"]
+
+    def _active_on(self, where: str) -> int:
+        return sum(executor(self.run.step(name).definition) == where for name, _ in self.schedule.active)
+
     def _dispatch(self) -> None:
-        while not self._stopping and (self.idle or len(self.workers) < self.run.plan["max_parallel"]):
-            unit = self.schedule.next(time.monotonic())
+        while not self._stopping:
+            unit = self.schedule.next(time.monotonic(), self._has_room)
             if unit is None:
+                if self.schedule.failure:
+                    self._take_back()
                 return
             name, batch = unit
             try:
                 job = self.jobs.make(name, batch)
             except ColonyError as error:
-                self._note(runs.record("step_failed", step=name, batch=batch, error=str(error)))
-                self._ended(name, batch)
+                self._failed({"step": name, "batch": batch}, str(error))
                 continue
             if self.run.step(name).definition.get("cache") is not None and self._is_reused(job):
                 continue
             if self._unsynced and self.run.step(name).definition["depends_on"]:
                 # What this step depends on must be on the disk before it starts.
                 self._sync()
-            self._send(job)
+            where = executor(self.run.step(name).definition)
+            if self._executors.is_local(where):
+                self._send(job)
+            else:
+                self._send_away(where, job)
+
+    def _send_away(self, where: str, job: Record) -> None:
+        try:
+            self._executors.send(where, job, {orphan.slot for orphan in self.orphans})
+        except ColonyError as error:
+            self._failed(job, str(error))
+        else:
+            self.news.sent(job, where)
+
+    def _failed(self, job: Record, error: str) -> None:
+        """The step fails without an attempt."""
+        record = runs.record("step_failed", step=job["step"], batch=job["batch"], error=error)
+        self._note(record)
+        self.news.decided(record)
+        self._ended(job["step"], job["batch"])
 
     def _is_reused(self, job: Record) -> bool:
         """Whether an earlier success's output takes the job's place, or nothing is to be done any more at all."""
@@ -242,6 +292,22 @@ class Runner:
             worker.job = None
             self.idle.append(worker)
             self._apply(record)
+
+    def _hear_of(self, fd: int) -> None:
+        """Take in what a cluster says of its jobs and of itself."""
+        for kind, what in self._executors.hear(fd):
+            if kind == "ended":
+                self._apply(what)
+            elif kind == "back" and not self._stopping:
+                self.schedule.take_back(what["step"], what["batch"])
+            elif kind == "back":
+                self.schedule.active.discard((what["step"], what["batch"]))
+            elif kind == "failed":
+                self._failed(*what)
+            elif kind == "orphan":
+                self.orphans.append(adoption.Orphan.of_job(*what))
+            else:
+                self.news.said(*what)
 
     def _lost(self, worker: Worker) -> None:
         """A worker has died; its command may live on, and is then waited for like any orphan."""

@@ -30,12 +30,13 @@ LOCK_FD = 9  # where the wrapper finds the attempt's lock
 TELL_FD = 8  # where it tells its supervisor the command's exit status
 HEAR_FD = 7  # where it hears that this has been recorded
 
-# The wrapper tells its pid and the attempt's lease in the lock file, and runs the command with its own descriptors
-# closed, so that what the command leaves behind does not hold them. A shell that is ended by its command (`set -e`, a
-# mistake in the text) comes to the trap with them still closed: then it can only look whether its supervisor is there.
+# The wrapper tells its pid, its machine and the attempt's lease in the lock file, and runs the command with its own
+# descriptors closed, so that what the command leaves behind does not hold them. A shell that is ended by its command
+# (`set -e`, a mistake in the text) comes to the trap with them still closed: then it can only look whether its
+# supervisor is there.
 _HEAD = (
-    f'echo "$$ ${{COLONY_LEASE##*#}}" >&{LOCK_FD}; '
-    "colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 5; "
+    f'echo "$$ $6 ${{COLONY_LEASE##*#}}" >&{LOCK_FD}; '
+    "colony_command=$1 colony_parent=$2 colony_python=$3 colony_script=$4 colony_job=$5; shift 6; "
 )
 _IS_THERE = '[ -e "/proc/$colony_parent/exe" ]' if os.path.exists("/proc/self/exe") else 'kill -0 "$colony_parent"'
 _END = (
