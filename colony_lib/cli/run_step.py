@@ -1,5 +1,5 @@
 """`colony-run-step`: one step of a run by itself; also how an attempt finishes whose supervisor died, and the process
-in which an agent does its step."""
+in which an agent does its step, and the one that does attempts on a machine of a cluster."""
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ def main(argv: list[str]) -> int:
         from colony_lib.work.agent import program
 
         return program.main()
-    if argv[:1] in (["--away"], ["--broker"]):
-        return _serve(argv)
+    if argv[:1] == ["--away"]:
+        from colony_lib.work import away
+
+        if len(argv) != 2:
+            raise ColonyError("--away is for Colony's own use", code=USAGE)
+        return away.main(argv[1])
     given = _parser().parse_args(argv)
     from colony_lib.work import launch
 
@@ -48,19 +52,6 @@ def main(argv: list[str]) -> int:
         if output is not None:
             show.value(output)
     return code
-
-
-def _serve(argv: list[str]) -> int:
-    """The processes by which an engine has steps done on a cluster: one beside it, and those on the machines there."""
-    if argv[0] == "--broker" and len(argv) == 1:
-        from colony_lib.work import broker
-
-        return broker.main()
-    if argv[0] == "--away" and len(argv) == 2:
-        from colony_lib.work import away
-
-        return away.main(argv[1])
-    raise ColonyError(f"{argv[0]} is for Colony's own use", code=USAGE)
 
 
 def _tell(step: str, status: str, seconds: float | None, error: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`colony-run-step --broker`: the process beside an engine that holds the connection to a Dask cluster.
+"""The process beside an engine that holds the connection to a Dask cluster.
 
 A process of its own, because a Dask client has threads, which an engine that forks must not have, and costs a second to
 import. The engine (work/remote.py) sends it lines: first {executor, setup}, then {job, resources}, {forget: [slot]} and
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 import time
 
@@ -218,7 +217,7 @@ class Broker:
             futures = [self._drop(slot) for slot in order["forget"]]
             self._client.cancel([future for future in futures if future is not None], force=True)
         elif "stop" in order:
-            self._client.run(shipped.stop, order["stop"], wait=False, on_error="ignore")
+            self._client.run(shipped.stop, order["stop"], on_error="ignore")
 
     def _drop(self, slot: str) -> Any:
         self._asked.pop(slot, None)
@@ -271,6 +270,3 @@ class Broker:
                     self.say({"state": "short", "why": why})
                 return
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import config
 from colony_lib.work.engine import LOCAL, executor
-from colony_lib.work.remote import Remote, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from colony_lib.store import runs
+    from colony_lib.work.remote import Remote
 
     Record = dict[str, Any]
     Key = int | None
@@ -36,6 +35,8 @@ class Executors:
         self._refusals: dict[tuple[str, Key], int] = {}
         self._give_up = 0.0
         if any(executor(step.definition) != LOCAL for step in run.steps.values()):
+            from colony_lib.store import config
+
             self._settings = {each["name"]: each for each in config.load()["executors"]}
 
     @property
@@ -56,13 +57,16 @@ class Executors:
         return found
 
     def _setting(self, name: str) -> Record:
+        from colony_lib.store import config
+
         return config.executor({"executors": list(self._settings.values())}, name)
 
     def has_room(self, name: str) -> bool:
         """Whether that cluster takes a job now; it is connected to from here on."""
         if name not in self._remotes:
-            check(self._setting(name))
-            self._remotes[name] = Remote(self._run, self._setting(name))
+            from colony_lib.work.remote import Remote, resolved
+
+            self._remotes[name] = Remote(self._run, resolved(self._setting(name)))
             self._listen(self._remotes[name])
         return self._remotes[name].has_room()
 

@@ -99,6 +99,10 @@ def check(plan: dict[str, Any], given: Any, *, models: bool = True) -> tuple[Any
     values = workflow.check_input(plan, given)
     agents = {agent["id"]: agent for agent in settings["agents"]}
     _check_environment(plan, agents, models)
+    for name in sorted({step["executor"] for step in plan["steps"] if "executor" in step}):
+        from colony_lib.work import remote
+
+        remote.resolved(config.executor(settings, name))
     return values, agents
 
 

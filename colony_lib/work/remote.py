@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _PIECE = 1 << 20  # bytes
+# Not an executable's text: a cluster's workers that are started from there would run that again.
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from colony_lib.work import broker; sys.exit(broker.main())"
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _DEATHS = 3  # brokers that may die
 _ENDING = 60.0  # seconds that the end of a cluster may take which was started for the run
 _FEW = 4  # jobs that even a cluster of one thread has, so that it does not wait for us
@@ -50,9 +53,6 @@ class Remote:
             "environment": env.environ(),
             "engine": clock.new_id(),
         }
-        executor = dict(self.executor)
-        if executor["scheduler_file"] is not None:
-            executor["scheduler_file"] = os.path.join(paths.root(), executor["scheduler_file"])
         source, self._to = os.pipe2(os.O_CLOEXEC)
         self.fd, answers = os.pipe2(os.O_CLOEXEC)
         log = os.open(
@@ -61,13 +61,17 @@ class Remote:
         places = [(os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, answers, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
         try:
             self._pid = os.posix_spawn(
-                sys.executable, [sys.executable, script, "--broker"], env.environ(), file_actions=places, setsid=True
+                sys.executable,
+                [sys.executable, "-c", _PROGRAM, _LIBRARY, f"colony-broker-{self.name}"],
+                env.environ(),
+                file_actions=places,
+                setsid=True,
             )
         finally:
             for fd in (source, answers, log):
                 os.close(fd)
         self._buffer = b""
-        self._say({"executor": executor, "setup": setup})
+        self._say({"executor": self.executor, "setup": setup})
 
     def _say(self, order: Record) -> None:
         try:
@@ -161,12 +165,23 @@ class Remote:
             time.sleep(0.02)
 
 
-def check(executor: Record) -> None:
-    """ColonyError when this machine cannot hand work to the executor."""
+def resolved(executor: Record) -> Record:
+    """The executor of colony.yml with its variables filled in and its path whole. ColonyError when this machine cannot
+    hand work to it: a variable is not set, Dask is not installed."""
+    if executor["type"] != "dask":
+        return executor
     import importlib.util
 
-    if executor["type"] == "dask" and importlib.util.find_spec("distributed") is None:
-        raise ColonyError(
-            f"the executor '{executor['name']}' needs the package distributed, which is not installed",
-            fix="pip install 'colony[dask]'",
-        )
+    from colony_lib.store import variables
+
+    who = f"the executor '{executor['name']}'"
+    if importlib.util.find_spec("distributed") is None:
+        what = f"{who} needs the package distributed, which is not installed"
+        raise ColonyError(what, fix="pip install 'colony[dask]'")
+    found = dict(executor)
+    for key in ("address", "scheduler_file"):
+        if found[key] is not None:
+            found[key] = variables.expand(found[key], env.environ(), who=who)
+    if found["scheduler_file"] is not None:
+        found["scheduler_file"] = os.path.join(paths.root(), os.path.expanduser(found["scheduler_file"]))
+    return found

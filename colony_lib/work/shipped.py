@@ -103,11 +103,9 @@ def _is_own(name: str) -> bool:
     return name in _OWN or name.startswith(_OWN_PREFIXES)
 
 
-def stop(slots: list[str]) -> None:
+def stop(slots: list[str], dask_worker: Any) -> None:
     """Ask the processes of this worker that do the attempts in those slots to end them."""
-    from distributed import get_worker
-
-    kept: Record = get_worker().__dict__.get("_colony", {"busy": {}})
+    kept: Record = dask_worker.__dict__.get("_colony", {"busy": {}})
     for slot in slots:
         process = kept["busy"].get(slot)
         if process is not None:

@@ -84,6 +84,7 @@ def test_what_is_not_said_has_its_default(root: Path) -> None:
         "shared_paths": ["staging", "reports", "metrics", "logs"],
         "durability": "process",
         "alerts": [],
+        "executors": [],
         "agents": [
             {
                 "id": "a",

@@ -1,0 +1,132 @@
+"""A real Dask cluster on this machine: a scheduler and workers, each a process that a test may kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import clean_environment
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+class Cluster:
+    """`address` of a scheduler that is up, and its workers' processes, of one thread each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.scheduler: subprocess.Popen[bytes] | None = None
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._started = 0
+
+    def start(self, workers: int = 3) -> Cluster:
+        self.start_scheduler()
+        for _ in range(workers):
+            self.start_worker()
+        return self
+
+    def start_scheduler(self) -> None:
+        words = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+        self.scheduler = self._spawn("scheduler", words)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(self.log("scheduler"))
+
+    def start_worker(self, *words: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None) -> Any:
+        self._started += 1
+        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60", *words]
+        worker = self._spawn(f"worker-{self._started}", ["worker", self.address, *options], before, env)
+        self.workers.append(worker)
+        return worker
+
+    def _spawn(
+        self, name: str, words: list[str], before: tuple[str, ...] = (), env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*before, sys.executable, "-m", "dask", *words], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, env=clean_environment(**(env or {})), start_new_session=True,
+            )  # fmt: skip
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def kill_scheduler(self) -> None:
+        assert self.scheduler is not None
+        self.scheduler.kill()
+        self.scheduler.wait()
+
+    def kill_worker(self, number: int = 0) -> None:
+        worker = self.workers.pop(number)
+        worker.kill()
+        worker.wait()
+
+    def stop(self) -> None:
+        for process in [*self.workers, *([self.scheduler] if self.scheduler else [])]:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def away(run_id: str) -> list[int]:
+    """The processes in which workers of a cluster do attempts of the run."""
+    return [pid for pid, words in _processes() if "--away" in words and run_id in words]
+
+
+def _processes() -> list[tuple[int, list[str]]]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                words = Path(f"/proc/{name}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found.append((int(name), words))
+    return found
+
+
+def kill_away(run_id: str) -> int:
+    """Kill them and all that they have started; how many there were."""
+    pids = away(run_id)
+    for pid in pids:
+        for child in _descendants(pid):
+            _kill(child)
+    return len(pids)
+
+
+def _descendants(pid: int) -> list[int]:
+    """The process first, so that it cannot start more, then those below it."""
+    found, parents = [pid], {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = Path(f"/proc/{name}/stat").read_text().rsplit(")", 1)[1].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            parents.setdefault(int(fields[1]), []).append(int(name))
+    for each in found:
+        found += parents.get(each, [])
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
