@@ -101,17 +101,18 @@ class Broker:
 
         cloudpickle.register_pickle_by_value(shipped)
         while not self._over:
-            self._client = self._connect()
+            self._client = client = self._connect()
             self._told = {}
-            self._count()
             try:
+                self._count()
                 self._pass_on()
-            finally:
-                client, self._client = self._client, None
-                self._lose("the connection to the scheduler was lost")
+            except OSError:  # of which Dask's own errors of a connection are
+                time.sleep(_TICK)
+            self._client = None
             if not self._over:
-                self.say({"state": "away", "why": "the connection to the scheduler was lost"})
                 threading.Thread(target=client.close, args=(0,), daemon=True).start()
+                self._lose("the connection to the scheduler was lost")
+                self.say({"state": "away", "why": "the connection to the scheduler was lost"})
 
     def _connect(self) -> Any:
         deadline = time.monotonic() + self.executor["connect_timeout_seconds"]

@@ -16,6 +16,7 @@ import pytest
 
 from tests.clusters import Cluster, away, kill_away
 from tests.conftest import Colony
+from tests.fake_api import FakeAPI
 
 # Each batch says that it begins and that it ends, and fails when the same batch is being done at the same time.
 BATCH = "mkdir at-work-{{item}} && echo begin {{item}} >> ledger && sleep %s; echo end {{item}} >> ledger; rmdir at-work-{{item}}; echo {{item}}"
@@ -360,3 +361,58 @@ def test_a_deployer_that_is_not_installed_is_named(colony: Colony) -> None:
     fan(colony, 1, "true")
     result = colony("workflow", "run", "fan", check=False)
     assert result.code == 1 and "'deploy: {with: yarn}' needs the package dask-yarn" in result.err
+
+
+# -- agents, and one step by itself
+
+
+def test_an_agent_does_its_step_on_the_cluster_and_nothing_is_paid_for_twice(
+    colony: Colony, cluster: Cluster
+) -> None:
+    """The process in which the agent works is killed after its first tool has run: the conversation is gone on with."""
+    script = {"Do it": [{"tools": [["bash", {"command": "echo once >> staging/paid; sleep 3"}]]}, {"text": "done"}]}
+    with FakeAPI(script) as api:
+        configure(
+            colony, f"address: '{cluster.address}'",
+            "agents:\n  - {id: worker, role: Worker, model: claude-sonnet-5-5}\nshared_paths: [staging]\n",
+        )  # fmt: skip
+        colony.workflow("fan", "executor: cluster\nsteps:\n  - {name: each, agent: worker, instructions: Do it.}\n")
+        (colony.root / "staging").mkdir()
+        process, run = start(colony, env=api.environment())
+        until(lambda: (colony.root / "staging/paid").exists())
+        assert kill_away(run) == 1
+        assert process.wait(120) == 0
+        found = step(colony, run=run)
+        assert (found["output"], found["attempts"]) == ("done", 2)
+        assert len(api.requests) == 2 and api.problems == []
+    used = [record for path in (colony.root / ".colony/spending").glob("*.jsonl") for record in map(json.loads, path.read_text().splitlines())]
+    assert sum(record["usd"] for record in used if record["type"] == "settled") == pytest.approx(found["cost_usd"])
+
+
+def test_one_step_by_itself_is_done_where_the_engine_would_do_it(colony: Colony, cluster: Cluster) -> None:
+    configure(colony, f"address: '{cluster.address}'")
+    colony.workflow(
+        "fan",
+        "executor: cluster\nsteps:\n  - {name: first, run: exit 3}\n  - {name: each, executor: local, run: echo here}\n",
+    )
+    colony("workflow", "run", "fan", check=False)
+    run = colony.json("workflow", "status", "--json")["run_id"]
+    path = colony.root / f".colony/runs/{run}/plan.json"
+    path.write_text(path.read_text().replace("exit 3", "echo mended"))
+    assert colony("run-step", run, "first").out == "mended\n"
+    began = records(colony, run, "attempt_started")
+    assert ["host" in record for record in began if record["step"] == "first"] == [True, True]
+    assert ["host" in record for record in began if record["step"] == "each"] == [False]
+
+
+def test_what_is_done_about_a_failure_is_done_on_this_machine(colony: Colony, cluster: Cluster) -> None:
+    configure(colony, f"address: '{cluster.address}'")
+    colony.workflow(
+        "fan",
+        "executor: cluster\nsteps:\n  - {name: each, run: exit 3}\n"
+        "error_handling:\n  - {step: tell, run: 'echo {{failure.step}} > told'}\n",
+    )
+    colony("workflow", "run", "fan", check=False)
+    assert (colony.root / "told").read_text() == "each\n"
+    run = colony.json("workflow", "status", "--json")["run_id"]
+    assert ["host" in record for record in records(colony, run, "attempt_started")] == [True, False]
