@@ -8,17 +8,19 @@ ends when the engine does.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import queue
 import threading
 import time
 
-from colony_lib.base import files, jsontext
+from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import ColonyError
-from colony_lib.work import shipped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, NoReturn
 
     Record = dict[str, Any]
@@ -55,12 +57,27 @@ def main() -> int:
     broker.leave()
 
 
+def _shipped() -> Any:
+    """The module work/shipped.py under a name by which nobody can import it: so Dask sends what is in it by value, and
+    a worker neither needs Colony nor goes on with another version of it."""
+    import importlib.util
+
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped.py")
+    spec = importlib.util.spec_from_file_location("colony_shipped", path)
+    if spec is None or spec.loader is None:
+        raise ColonyError("this installation of Colony is not whole", where=path, fix="install it again")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class Broker:
     """The jobs that are with the cluster, and the connection to it."""
 
     def __init__(self, order: Record, answers: int) -> None:
         self.executor: Record = order["executor"]
         self.setup: Record = order["setup"]
+        self.hand = f"colony-{order['setup']['run']}-{clock.new_id()}"  # of our part in each worker
         self._answers = answers
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._client: Any = None
@@ -88,28 +105,30 @@ class Broker:
             os._exit(0)  # nobody waits for the connection any more
 
     def leave(self) -> NoReturn:
-        """End, and with us the cluster if it was started for this run."""
+        """End, and with us the cluster if it was started for this run, or our part in the workers of another."""
         if self._cluster is not None:
             self._cluster.close()
+        elif self._client is not None:
+            with contextlib.suppress(OSError):  # of a connection that is gone
+                self._client.unregister_worker_plugin(self.hand)
         os._exit(0)
 
     # -- the connection
 
     def serve(self) -> None:
         """Connect, as often as the connection is lost, and pass jobs on. ColonyError when nobody answers."""
-        import cloudpickle
-
-        cloudpickle.register_pickle_by_value(shipped)
+        self._shipped = _shipped()
         while not self._over:
             self._client = client = self._connect()
             self._told = {}
             try:
+                client.register_plugin(self._shipped.Hand(self.hand, self.setup), name=self.hand)
                 self._count()
                 self._pass_on()
             except OSError:  # of which Dask's own errors of a connection are
                 time.sleep(_TICK)
-            self._client = None
             if not self._over:
+                self._client = None
                 threading.Thread(target=client.close, args=(0,), daemon=True).start()
                 self._lose("the connection to the scheduler was lost")
                 self.say({"state": "away", "why": "the connection to the scheduler was lost"})
@@ -183,70 +202,100 @@ class Broker:
         """Pass on jobs and what becomes of them, until the connection or the engine is gone."""
         looked = time.monotonic()
         while not self._over:
-            try:
-                kind, what = self._events.get(timeout=_TICK)
-            except queue.Empty:
-                kind, what = "", None
-            if kind == "order":
-                self._take(what)
-            elif kind == "done":
-                self._give(*what)
+            done = []
+            jobs = []
+            for kind, what in self._news():
+                if kind == "done":
+                    done.append(what)
+                elif kind == "order" and "job" in what:
+                    jobs.append(what)
+                elif kind == "order":
+                    self._submit(jobs)
+                    jobs = []
+                    self._take(what)
+            self._submit(jobs)
+            self._give(done)
             if time.monotonic() - looked > _TICK:
                 looked = time.monotonic()
                 if self._client.status != "running":
                     return
-                for slot, future in list(self._futures.items()):
-                    if future.status in ("lost", "cancelled"):
-                        self._give(slot, future)
+                self._give([each for each in self._futures.items() if each[1].status in ("lost", "cancelled")])
                 if looked - self._counted > _COUNT:
                     self._count()
 
-    def _take(self, order: Record) -> None:
-        if "job" in order:
-            job, asked = order["job"], order["resources"]
-            slot = job["slot"]
-            key = f"{job['step']}-{job['ticket']}"
-            self._asked[slot] = asked
-            future = self._client.submit(
-                shipped.attempt, self.setup, job, key=key, pure=False, retries=0, resources=asked or None
+    def _news(self) -> Iterator[tuple[str, Any]]:
+        """All that has come, waiting for the first of it."""
+        try:
+            yield self._events.get(timeout=_TICK)
+            while True:
+                yield self._events.get_nowait()
+        except queue.Empty:
+            return
+
+    def _submit(self, orders: list[Record]) -> None:
+        """Give the jobs to the cluster; those that need the same together, which costs its scheduler once."""
+        groups: dict[str, list[Record]] = {}
+        for order in orders:
+            groups.setdefault(jsontext.dumps(order["resources"]), []).append(order)
+        for group in groups.values():
+            asked = group[0]["resources"]
+            jobs = [order["job"] for order in group]
+            lines = [jsontext.dumps({**job, "hand": self.hand}) for job in jobs]
+            keys = [f"{job['step']}-{job['ticket']}" for job in jobs]
+            futures = self._client.map(
+                self._shipped.attempt, lines, key=keys, pure=False, retries=0, resources=asked or None
             )
-            self._futures[slot] = future
-            future.add_done_callback(lambda done: self._events.put(("done", (slot, done))))
+            for job, future in zip(jobs, futures, strict=True):
+                slot = job["slot"]
+                self._asked[slot], self._futures[slot] = asked, future
+                future.add_done_callback(functools.partial(self._is_done, slot))
             if asked:
                 self._complain()
-        elif "forget" in order:
+
+    def _is_done(self, slot: str, future: Any) -> None:
+        self._events.put(("done", (slot, future)))
+
+    def _take(self, order: Record) -> None:
+        if "forget" in order:
             futures = [self._drop(slot) for slot in order["forget"]]
             self._client.cancel([future for future in futures if future is not None], force=True)
         elif "stop" in order:
-            self._client.run(shipped.stop, order["stop"], on_error="ignore")
+            self._client.run(self._shipped.stop, self.hand, order["stop"], on_error="ignore")
 
     def _drop(self, slot: str) -> Any:
         self._asked.pop(slot, None)
         future: Any = self._futures.pop(slot, None)
         return future
 
-    def _give(self, slot: str, future: Any) -> None:
-        """Tell the engine what became of a job, if that is still of interest."""
-        if slot not in self._futures or self._futures[slot] is not future:
-            return
-        self._drop(slot)
-        if future.status == "finished":
-            self.say(future.result())
-        elif future.status == "error":
-            error = future.exception()
-            name, said = type(error).__name__, str(error).split("\n")[0]
-            # KilledWorker: several workers have died with it; what else there is was raised before Colony's process.
-            word = "lost" if name == "KilledWorker" else "refused"
-            self.say({"slot": slot, word: f"{name}: {said}"})
-        else:
-            self.say({"slot": slot, "lost": f"the cluster has lost it ({future.status})"})
+    def _give(self, done: list[tuple[str, Any]]) -> None:
+        """Tell the engine what became of jobs, of those that are still of interest."""
+        done = [(slot, future) for slot, future in done if self._futures.get(slot) is future]
+        for slot, _ in done:
+            self._drop(slot)
+        finished = [future for _, future in done if future.status == "finished"]
+        # Asked for together: each question goes to the workers and back.
+        answers = self._client.gather(finished, errors="skip") if finished else []
+        for answer in answers:
+            self.say(answer)
+        answered = {answer["slot"] for answer in answers}
+        for slot, future in done:
+            if slot in answered:
+                continue
+            if future.status == "error":
+                error = future.exception()
+                name, said = type(error).__name__, str(error).split("\n")[0]
+                # KilledWorker: several workers have died with it; what else there is came before Colony's process.
+                word = "lost" if name == "KilledWorker" else "refused"
+                self.say({"slot": slot, word: f"{name}: {said}"})
+            else:
+                self.say({"slot": slot, "lost": f"the cluster has lost it ({future.status})"})
 
     # -- the cluster
 
     def _count(self) -> None:
         """Tell the engine how large the cluster is, when that has changed, and what is missing in it."""
         self._counted = time.monotonic()
-        self._census: Record = self._client.run_on_scheduler(shipped.census)
+        self._census: Record = self._client.run_on_scheduler(self._shipped.census)
         threads = self._census["threads"]
         adapt = self.executor["adapt"]
         if adapt is not None:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from colony_lib.base import clock, files, jsontext
+from colony_lib.base import files, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import env, executor_rules, paths, runs
 from colony_lib.work import tickets
@@ -24,8 +24,9 @@ _PIECE = 1 << 20  # bytes
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from colony_lib.work import broker; sys.exit(broker.main())"
 _LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _DEATHS = 3  # brokers that may die
+_LEAVING = 2.0  # seconds that a broker may take to let go of a cluster
 _ENDING = 60.0  # seconds that the end of a cluster may take which was started for the run
-_FEW = 4  # jobs that even a cluster of one thread has, so that it does not wait for us
+_AHEAD = 32  # jobs beyond its threads that a cluster has, so that it does not wait for us
 
 
 class Remote:
@@ -51,7 +52,6 @@ class Remote:
             "python": sys.executable,
             "script": script,
             "environment": env.environ(),
-            "engine": clock.new_id(),
         }
         source, self._to = os.pipe2(os.O_CLOEXEC)
         self.fd, answers = os.pipe2(os.O_CLOEXEC)
@@ -85,7 +85,7 @@ class Remote:
         """Whether it takes one more job now. One that has failed takes all, to fail them."""
         if self.failure is not None:
             return True
-        most = self.executor["max_parallel"] or max(2 * self._threads, _FEW)
+        most = self.executor["max_parallel"] or self._threads + max(self._threads, _AHEAD)
         return self.is_here and len(self.jobs) < most
 
     def send(self, job: Record, avoid: set[str], resources: Record | None) -> None:
@@ -155,14 +155,13 @@ class Remote:
     def _reap(self) -> None:
         os.close(self._to)
         os.close(self.fd)
-        # Without a cluster of ours to be ended, it holds nothing that a closed connection does not let go.
-        deadline = time.monotonic() + (0.0 if self.executor["deploy"] is None else _ENDING)
+        deadline = time.monotonic() + (_LEAVING if self.executor["deploy"] is None else _ENDING)
         while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
             if time.monotonic() >= deadline:
                 os.kill(self._pid, signal.SIGKILL)
                 os.waitpid(self._pid, 0)
                 return
-            time.sleep(0.02)
+            time.sleep(0.005)
 
 
 def resolved(executor: Record) -> Record:

@@ -75,6 +75,8 @@ class Workplace:
         self.script = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "colony-run-step")
         self.told, self.telling = os.pipe2(os.O_CLOEXEC)
         self.hearing, self.confirming = os.pipe2(os.O_CLOEXEC)
+        # Numbers that are not among those under which the wrapper finds them: one put in its place would close another.
+        self.telling, self.hearing = _above(self.telling), _above(self.hearing)
         os.set_blocking(self.told, False)
         self.streams: tuple[int, int, int] | None = None  # for the next attempt
         self._folder = ""  # the working directory that we are in
@@ -115,6 +117,15 @@ class Workplace:
         self.status()
         if select.select([self.hearing], [], [], 0)[0]:
             os.read(self.hearing, 64)
+
+
+def _above(fd: int) -> int:
+    """The descriptor, moved to a number above those that the wrapper uses."""
+    if fd > LOCK_FD:
+        return fd
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOCK_FD + 1)
+    os.close(fd)
+    return moved
 
 
 def streams() -> tuple[int, int, int]:
