@@ -236,15 +236,17 @@ class Broker:
         """Give the jobs to the cluster; those that need the same together, which costs its scheduler once."""
         groups: dict[str, list[Record]] = {}
         for order in orders:
-            groups.setdefault(jsontext.dumps(order["resources"]), []).append(order)
+            is_again = order["job"]["attempt"] > 1
+            groups.setdefault(jsontext.dumps([order["resources"], is_again]), []).append(order)
         for group in groups.values():
             asked = group[0]["resources"]
             jobs = [order["job"] for order in group]
             lines = [jsontext.dumps({**job, "hand": self.hand}) for job in jobs]
             keys = [f"{job['step']}-{job['ticket']}" for job in jobs]
             futures = self._client.map(
-                self._shipped.attempt, lines, key=keys, pure=False, retries=0, resources=asked or None
-            )
+                self._shipped.attempt, lines, key=keys, pure=False, retries=0, resources=asked or None,
+                priority=int(jobs[0]["attempt"] > 1),  # what is tried again has waited in this queue before
+            )  # fmt: skip
             for job, future in zip(jobs, futures, strict=True):
                 slot = job["slot"]
                 self._asked[slot], self._futures[slot] = asked, future
