@@ -8,6 +8,7 @@ from colony_lib.cli import args, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 
@@ -21,10 +22,12 @@ def main(argv: list[str]) -> int:
     args.add_json(parser)
     args.add_lock_timeout(parser)
     given = parser.parse_args(argv)
+    from itertools import chain
+
     from colony_lib.store import health
 
     counts = {"ok": 0, "warn": 0, "fail": 0}
-    for check in health.checks():
+    for check in chain(health.checks(), _executors()):
         counts[check["status"]] += 1
         if given.json:
             show.record(check)
@@ -32,6 +35,16 @@ def main(argv: list[str]) -> int:
             _print(check)
     show.note(f"{counts['ok']} ok, {plural(counts['warn'], 'warning')}, {plural(counts['fail'], 'failure')}")
     return FAILED if counts["fail"] else OK
+
+
+def _executors() -> Iterator[dict[str, Any]]:
+    """The clusters of colony.yml, if it has any."""
+    from colony_lib.store import paths
+
+    if paths.root_or_none() is not None:
+        from colony_lib.work import cluster_check
+
+        yield from cluster_check.findings()
 
 
 def _print(check: dict[str, Any]) -> None:

@@ -116,6 +116,16 @@ def amounts(executor: Record, step: Record | None) -> dict[str, float]:
     return found
 
 
+def is_met(asked: Record, offered: Record) -> bool:
+    """Whether a worker that offers so much could do what asks for that, if it did nothing else."""
+    return all(offered.get(name, 0) >= amount for name, amount in asked.items())
+
+
+def shown(amounts: Record) -> str:
+    """The amounts as `dask worker --resources` takes them."""
+    return " ".join(f"{name}={1 if amount == _TRACE else f'{amount:g}'}" for name, amount in amounts.items())
+
+
 def size(value: Any) -> float:
     """Bytes of '500MB' (10^6), '4GiB' (2^30) or a number. ColonyError (USAGE) for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -17,6 +17,8 @@ import time
 
 from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import ColonyError
+from colony_lib.store import executor_rules
+from colony_lib.work.cluster import Cluster, shipped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,20 +30,6 @@ if TYPE_CHECKING:
 _TICK = 0.5  # seconds between two looks at the connection
 _COUNT = 5.0  # seconds between two counts of the cluster's workers
 _AGAIN = 1.0  # seconds between two tries to connect
-_CONNECT = 10.0  # seconds for one try
-# The class of Dask's by which each `deploy: {with: …}` starts a cluster, and the package that has it.
-DEPLOYERS = {
-    "local": ("distributed", "LocalCluster", "distributed"),
-    "slurm": ("dask_jobqueue", "SLURMCluster", "dask-jobqueue"),
-    "pbs": ("dask_jobqueue", "PBSCluster", "dask-jobqueue"),
-    "sge": ("dask_jobqueue", "SGECluster", "dask-jobqueue"),
-    "lsf": ("dask_jobqueue", "LSFCluster", "dask-jobqueue"),
-    "htcondor": ("dask_jobqueue", "HTCondorCluster", "dask-jobqueue"),
-    "oar": ("dask_jobqueue", "OARCluster", "dask-jobqueue"),
-    "kubernetes": ("dask_kubernetes.operator", "KubeCluster", "dask-kubernetes"),
-    "yarn": ("dask_yarn", "YarnCluster", "dask-yarn"),
-    "ssh": ("distributed", "SSHCluster", "distributed"),
-}
 
 
 def main() -> int:
@@ -57,20 +45,6 @@ def main() -> int:
     broker.leave()
 
 
-def _shipped() -> Any:
-    """The module work/shipped.py under a name by which nobody can import it: so Dask sends what is in it by value, and
-    a worker neither needs Colony nor goes on with another version of it."""
-    import importlib.util
-
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shipped.py")
-    spec = importlib.util.spec_from_file_location("colony_shipped", path)
-    if spec is None or spec.loader is None:
-        raise ColonyError("this installation of Colony is not whole", where=path, fix="install it again")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class Broker:
     """The jobs that are with the cluster, and the connection to it."""
 
@@ -81,12 +55,13 @@ class Broker:
         self._answers = answers
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._client: Any = None
-        self._cluster: Any = None
+        self._cluster = Cluster(self.executor)
         self._futures: dict[str, Any] = {}  # by slot; distributed gives futures no useful type
         self._asked: dict[str, dict[str, float]] = {}  # what each of those needs
         self._over = False
         self._counted = 0.0
-        self._told: Record = {}
+        self._told: Record = {}  # what was last said of the cluster's size …
+        self._short = ""  # … and of what it lacks
 
     def say(self, answer: Record) -> None:
         """Tell the engine; when it is gone there is nobody to tell."""
@@ -101,15 +76,14 @@ class Broker:
             self._events.put(("order", jsontext.loads(line)))
         self._over = True
         self._events.put(("over", None))
-        if self._client is None:
-            os._exit(0)  # nobody waits for the connection any more
+        if self._client is None and self.executor["deploy"] is None:
+            os._exit(0)  # nobody waits for the connection any more, and there is nothing to end
 
     def leave(self) -> NoReturn:
         """End, and with us the cluster if it was started for this run, or our part in the workers of another."""
-        if self._cluster is not None:
-            self._cluster.close()
-        elif self._client is not None:
-            with contextlib.suppress(OSError):  # of a connection that is gone
+        self._cluster.close()
+        if self.executor["deploy"] is None and self._client is not None:
+            with contextlib.suppress(OSError, ValueError):  # the connection is gone, or the scheduler another one
                 self._client.unregister_worker_plugin(self.hand)
         os._exit(0)
 
@@ -117,7 +91,7 @@ class Broker:
 
     def serve(self) -> None:
         """Connect, as often as the connection is lost, and pass jobs on. ColonyError when nobody answers."""
-        self._shipped = _shipped()
+        self._shipped = shipped()
         while not self._over:
             self._client = client = self._connect()
             self._told = {}
@@ -137,58 +111,15 @@ class Broker:
         deadline = time.monotonic() + self.executor["connect_timeout_seconds"]
         while True:
             try:
-                return self._try()
-            except (OSError, ValueError, RuntimeError) as error:  # of asyncio: TimeoutError is an OSError
+                return self._cluster.connect()
+            except OSError as error:
                 why = str(error).split("\n")[0] or type(error).__name__
             if self._over:
-                os._exit(0)
+                self.leave()
             if time.monotonic() > deadline:
                 raise ColonyError(f"no scheduler answers: {why}")
             self.say({"state": "away", "why": why})
             time.sleep(_AGAIN)
-
-    def _try(self) -> Any:
-        import distributed
-
-        given = self.executor
-        if given["deploy"] is not None:
-            self._cluster = self._cluster or self._deploy(given["deploy"], given["adapt"])
-            where: Any = {"address": self._cluster}
-        elif given["scheduler_file"] is not None:
-            if not os.path.exists(given["scheduler_file"]):
-                raise OSError(f"there is no scheduler file {given['scheduler_file']}")
-            where = {"scheduler_file": given["scheduler_file"]}
-        else:
-            where = {"address": given["address"]}
-        connect: Any = distributed.Client
-        return connect(**where, timeout=_CONNECT, set_as_default=False, name="colony")
-
-    def _deploy(self, deploy: Record, adapt: Record | None) -> Any:
-        import importlib
-
-        module, name, package = DEPLOYERS[deploy["with"]]
-        try:
-            kind = getattr(importlib.import_module(module), name)
-        except ImportError as error:
-            raise ColonyError(
-                f"'deploy: {{with: {deploy['with']}}}' needs the package {package}: {error}",
-                fix=f"pip install {package}",
-            ) from None
-        options = dict(deploy["options"])
-        if deploy["with"] == "local":
-            options = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": None, **options}
-        try:
-            cluster = kind(**options)
-            if adapt is not None:
-                cluster.adapt(**adapt)
-            elif deploy["with"] != "ssh":  # whose workers are its hosts
-                cluster.scale(deploy["workers"])
-        except Exception as error:  # whatever a deployer has to say: of its options, of the system that it deploys to
-            why = str(error).split("\n")[0] or type(error).__name__
-            raise ColonyError(
-                f"Dask's {name} could not be started: {why}", fix="see its log in the run's folder"
-            ) from None
-        return cluster
 
     def _lose(self, why: str) -> None:
         """Whatever was with the cluster is the engine's to find out about."""
@@ -201,7 +132,9 @@ class Broker:
     def _pass_on(self) -> None:
         """Pass on jobs and what becomes of them, until the connection or the engine is gone."""
         looked = time.monotonic()
-        while not self._over:
+        # The client connects again by itself, perhaps to a new scheduler that knows of nothing: that is a loss too.
+        connection = self._client.scheduler_comm
+        while not self._over and self._client.scheduler_comm is connection:
             done = []
             jobs = []
             for kind, what in self._news():
@@ -313,12 +246,10 @@ class Broker:
         if self.executor["adapt"] is not None and not self._census["workers"]:
             return
         for asked in self._asked.values():
-            able = [each for each in self._census["workers"] if all(each.get(k, 0) >= v for k, v in asked.items())]
+            able = any(executor_rules.is_met(asked, worker["has"]) for worker in self._census["workers"])
             if asked and not able:
-                shown = ", ".join(f"{name} {amount:g}" if amount >= 0.001 else name for name, amount in asked.items())
-                why = f"no worker of the cluster offers {shown}"
-                if self._told.get("short") != why:
-                    self._told["short"] = why
+                why = f"no worker of the cluster offers {executor_rules.shown(asked)}"
+                if self._short != why:
+                    self._short = why
                     self.say({"state": "short", "why": why})
                 return
-

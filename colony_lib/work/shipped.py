@@ -129,7 +129,9 @@ def _is_own(name: str) -> bool:
 def attempt(line: str) -> Record:
     """The task that the cluster sees, of a job as a line of JSON; small, for the scheduler packs it anew each time."""
     job = json.loads(line)
-    ours: Any = get_worker().plugins[job["hand"]]
+    ours: Any = get_worker().plugins.get(job["hand"])
+    if ours is None:
+        return {"slot": job["slot"], "lost": "the scheduler is another one by now"}
     found: Record = ours.attempt(job["slot"], line)
     return found
 
@@ -141,9 +143,28 @@ def stop(hand: str, slots: list[str], dask_worker: Any) -> None:
 
 
 def census(dask_scheduler: Any) -> Record:
-    """What the cluster has, asked in its scheduler: {threads, workers: [{resource: amount}]}."""
-    workers = list(dask_scheduler.workers.values())
-    return {
-        "threads": sum(worker.nthreads for worker in workers),
-        "workers": [dict(worker.resources) for worker in workers],
-    }
+    """What the cluster has, asked in its scheduler: {threads, workers: [{address, threads, has}]}; `has` is
+    {resource: amount}."""
+    workers = [
+        {"address": address, "threads": state.nthreads, "has": dict(state.resources)}
+        for address, state in dask_scheduler.workers.items()
+    ]
+    return {"threads": sum(worker["threads"] for worker in workers), "workers": workers}
+
+
+def look_around(root: str, lock: str) -> Record:
+    """What a worker sees: {host, folder: whether the colony's is there, lock: whether that lock is seen as held}."""
+    import fcntl
+
+    found = {"host": socket.gethostname(), "folder": os.path.isdir(os.path.join(root, ".colony")), "lock": False}
+    try:
+        fd = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return found
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        found["lock"] = True
+    finally:
+        os.close(fd)
+    return found

@@ -304,7 +304,7 @@ def test_a_step_waits_for_a_worker_that_has_what_it_needs_and_the_log_says_what(
     more = "    resources: {cpus: 2, tags: [gpu]}\n"
     fan(colony, 4, "echo $COLONY_WORKER", more)
     process, _ = start(colony)
-    lack = "executor 'cluster': no worker of the cluster offers gpu, cpus 2, memory 1e+09"
+    lack = "executor 'cluster': no worker of the cluster offers gpu=1 cpus=2 memory=1e+09"
     until(lambda: lack in run_log(colony))
     cluster.start_worker("--resources", "cpus=2 memory=2e9 gpu=1", env={"COLONY_WORKER": "able"})
     assert process.wait(60) == 0
@@ -415,3 +415,45 @@ def test_what_is_done_about_a_failure_is_done_on_this_machine(colony: Colony, cl
     assert (colony.root / "told").read_text() == "each\n"
     run = colony.json("workflow", "status", "--json")["run_id"]
     assert ["host" in record for record in records(colony, run, "attempt_started")] == [True, False]
+
+
+# -- health
+
+
+def health(colony: Colony) -> list[tuple[str, str, str | None]]:
+    """What `colony health` says of executors: (status, message, fix)."""
+    found = colony.lines("health", "--json", check=False)
+    return [(each["status"], each["message"], each["fix"]) for each in found if each["check"] == "executor"]
+
+
+def test_health_asks_the_cluster_whether_it_sees_the_folder_and_its_locks(colony: Colony, cluster: Cluster) -> None:
+    configure(colony, f"address: '{cluster.address}'")
+    fan(colony, 1, "true", "    resources: {tags: [gpu]}\n")
+    ok = "cluster: 3 workers with 3 threads on 1 machine; they see this folder and its locks"
+    lack = "no worker of cluster offers what step 'each' of fan needs"
+    until(lambda: ("ok", ok, None) in health(colony))
+    assert health(colony) == [("ok", ok, None), ("warn", lack, "dask worker --resources 'gpu=1'")]
+
+
+def test_health_says_what_is_wrong_with_a_cluster(colony: Colony, tmp_path: Path) -> None:
+    made = Cluster(tmp_path)
+    try:
+        configure(colony, f"address: '{made.address}'")
+        ((status, message, fix),) = health(colony)
+        assert (status, fix) == ("fail", "start it, or mend its entry in colony.yml")
+        assert message.startswith("cluster: ") and "Connection refused" in message
+        made.start_scheduler()
+        assert health(colony) == [("warn", "cluster: it has no workers", "start some: dask worker ADDRESS")]
+        hidden = f'mount -t tmpfs none {colony.root} && exec "$@"'
+        if subprocess.run(["unshare", "-m", "sh", "-c", hidden, "sh", "true"], capture_output=True).returncode:
+            pytest.skip("this machine lets nobody have mounts of his own")
+        made.start_worker(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
+        blind = f"cluster: {os.uname().nodename} does not see this folder"
+        fix = f"mount it there under the same path, {colony.root}"
+        assert until(lambda: [each for each in health(colony) if each[0] == "fail"]) == [("fail", blind, fix)]
+        configure(colony, "deploy: {with: yarn}")
+        assert health(colony)[0][0] == "fail" and health(colony)[0][2] == "pip install dask-yarn"
+        configure(colony, "deploy: {with: local}")
+        assert health(colony) == [("ok", "cluster: LocalCluster starts one for each run", None)]
+    finally:
+        made.stop()
