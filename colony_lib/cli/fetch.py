@@ -23,6 +23,10 @@ staging/quarantine/ and is named. The date is the one that the data is of, not t
 not be read is asked for again and its day's file replaced whole; records that were left out and can be read now join
 their day. What still cannot be taken stays, with the attempt noted.
 
+--plan fetches nothing: it prints one JSON object whose `batches` can be fetched side by side, by a step's for_each or
+by anything else: each has source, date, batch, and the command that fetches just it. A batch is a source and a day;
+with --parts a day's files or objects are shared out as well, and the last batch of a day puts them together.
+
 exit status: 0 every source is complete; 1 one is not; 75 a rate limit or an open circuit breaker: try again later
 """
 
@@ -36,6 +40,7 @@ def main(argv: list[str]) -> int:
             "colony fetch flights weather --date yesterday --json | jq .files",
             "colony fetch --dry-run",
             "colony fetch --retry-quarantine",
+            "colony fetch flights --plan --from 2013-01-01 --to 2013-12-31",
             "colony fetch --list",
         ],
         DETAILS,
@@ -45,6 +50,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--since", metavar="T", type=_mark, help="what {{since}} stands for (default: up to where was loaded)"
     )
+    parser.add_argument("--plan", action="store_true", help="print the batches there are as JSON and fetch nothing")
+    parser.add_argument("--from", dest="first", metavar="D", type=args.date, help="with --plan: the first day")
+    parser.add_argument("--to", dest="last", metavar="D", type=args.date, help="with --plan: the last day")
+    parser.add_argument("--parts", metavar="N", type=args.count, help="with --plan: share a day's files out among N")
+    parser.add_argument("--batch", metavar="I/N", help="fetch the I-th of N parts of the files or objects, from 0 on")
     parser.add_argument("--list", action="store_true", help="print the sources and fetch nothing")
     parser.add_argument("--dry-run", action="store_true", help="print what would be asked for and ask nobody")
     parser.add_argument("--retry-quarantine", action="store_true", help="try again what was put into quarantine")
@@ -55,7 +65,10 @@ def main(argv: list[str]) -> int:
 
     from colony_lib.data import pipeline as pipelines
 
+    _check(given)
     pipeline = pipelines.load(given.pipeline)
+    if given.plan:
+        return _batches(pipeline, given)
     if given.list:
         return _list(pipeline, given)
     if given.retry_quarantine:
@@ -63,10 +76,46 @@ def main(argv: list[str]) -> int:
     date = pipelines.logical_date(given.date)
     from colony_lib.data.fetch import Fetch
 
-    fetch = Fetch(pipeline, given.sources, date, given.since)
+    fetch = Fetch(pipeline, given.sources, date, given.since, one=_one(given))
     if given.dry_run:
         return _plan(fetch.plan(), given)
     return _report(date, fetch.run(), given)
+
+
+def _check(given: Any) -> None:
+    """ColonyError (USAGE) for options that do not go together."""
+    for name, value in (("--from", given.first), ("--to", given.last), ("--parts", given.parts)):
+        if value is not None and not given.plan:
+            raise ColonyError(f"{name} goes with --plan", fix=f"add --plan, or leave {name} out", code=USAGE)
+    modes = [f"--{name}" for name in ("plan", "list", "dry_run", "retry_quarantine", "batch") if getattr(given, name)]
+    modes = [mode.replace("_", "-") for mode in modes]
+    if len(modes) > 1 and {"--plan", "--batch"} & {*modes}:
+        raise ColonyError(f"{modes[0]} goes with no {modes[1]}", fix="give one of them", code=USAGE)
+    if (given.first is None) != (given.last is None):
+        raise ColonyError("--from and --to go together", fix="give the first and the last day", code=USAGE)
+    if given.first is not None and given.date is not None:
+        raise ColonyError("--date goes with no --from and --to", fix="give a day or a range of days", code=USAGE)
+
+
+def _batches(pipeline: Pipeline, given: Any) -> int:
+    from colony_lib.data import batches, fetch_parts, fetch_plan
+    from colony_lib.data import pipeline as pipelines
+
+    parts = 1 if given.parts is None else given.parts
+    if not 1 <= parts <= fetch_parts.MOST:
+        raise ColonyError(f"--parts {parts:,} is not from 1 to {fetch_parts.MOST:,}", code=USAGE)
+    days = batches.days(given.first, given.last) if given.first else [pipelines.logical_date(given.date)]
+    show.record(fetch_plan.plan(pipeline, given.sources, days, since=given.since, parts=parts))
+    return OK
+
+
+def _one(given: Any) -> Any:
+    """How each source is fetched: all of it, or the batch that is asked for."""
+    from colony_lib.data import batches, fetch_one, fetch_parts
+
+    if given.batch is None:
+        return fetch_one.fetch
+    return fetch_parts.fetching(*batches.batch(given.batch, fetch_parts.MOST))
 
 
 def _retry(pipeline: Pipeline, given: Any) -> int:

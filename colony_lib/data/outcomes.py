@@ -34,6 +34,7 @@ def record(pipeline: Pipeline, date: str, found: list[tuple[str, Outcome]], run:
     from colony_lib.store import documents, lineage
 
     keys = ("filepath", "records", "date", "fetch_time", "pages", "retries", "quarantined", "duplicates")
+    found = [(origin, outcome) for origin, outcome in found if outcome.figures["status"] != "waiting"]
     complete = [outcome for _, outcome in found if outcome.error is None]
     if complete:
         new = [(outcome.name, {key: outcome.figures[key] for key in keys}) for outcome in complete]
@@ -106,6 +107,9 @@ def line(outcome: Outcome) -> str:
     figures = outcome.figures
     if outcome.error is not None:
         return f"{outcome.name}: {figures['status']}"
+    if figures["status"] == "waiting":
+        waiting = ", ".join(map(str, figures["waiting"]))
+        return f"{outcome.name}: this part is done, waiting for {waiting}"
     text = f"{outcome.name}: {plural(figures['records'], 'record')} in {show_duration(figures['seconds'])}"
     parts = [plural(figures["pages"], "page")] if figures["pages"] > 1 else []
     if figures["unchanged"]:
@@ -127,10 +131,11 @@ def line(outcome: Outcome) -> str:
 
 def summarise(date: str, outcomes: list[Outcome]) -> dict[str, Any]:
     """The summary of a fetch, as schemas/fetch-summary.schema.json has it."""
-    complete = [outcome for outcome in outcomes if outcome.error is None]
+    complete = [outcome for outcome in outcomes if outcome.figures["status"] == "complete"]
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
     return {
         "date": date,
-        "status": "complete" if len(complete) == len(outcomes) else "incomplete",
+        "status": "incomplete" if failed else "complete" if len(complete) == len(outcomes) else "waiting",
         "record_count": sum(outcome.figures["records"] for outcome in complete),
         "files": [outcome.figures["filepath"] for outcome in complete],
         "sources": {outcome.name: outcome.figures for outcome in outcomes},

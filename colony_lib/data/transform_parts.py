@@ -16,8 +16,7 @@ import numpy as np
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, failed
-from colony_lib.base.text import escape
-from colony_lib.data import envelope, frames, table, transform, transform_files
+from colony_lib.data import batches, envelope, frames, table, transform, transform_files
 from colony_lib.data.transform import Outcome, Plan, Planned
 from colony_lib.data.transform_files import Day
 from colony_lib.data.transformations import Work
@@ -27,14 +26,7 @@ MOST = 256
 
 def batch(text: str) -> tuple[int, int]:
     """(I, N) of 'I/N', I from 0 to N - 1; ColonyError (USAGE) for anything else."""
-    number, slash, count = text.partition("/")
-    if not slash or not (number.isdecimal() and count.isdecimal()) or not 0 <= int(number) < int(count) <= MOST:
-        raise ColonyError(
-            f"'{escape(text)[:40]}' is not a batch",
-            fix=f"write I/N, as 0/4, I from 0 to N-1, N at most {MOST}",
-            code=USAGE,
-        )
-    return int(number), int(count)
+    return batches.batch(text, MOST)
 
 
 def run(day: Day, text: str) -> dict[str, Any]:
@@ -97,7 +89,7 @@ class _Part:
     def make(self) -> None:
         start = time.monotonic()
         total = len(self.records)
-        begin, end = total * self.number // self.count, total * (self.number + 1) // self.count
+        begin, end = batches.share(total, self.number, self.count)
         # The columns are those of all rows, so that a part does not depend on what its own rows happen to have.
         whole = frames.of_rows(self.records)
         self.columns = list(map(str, whole.columns))

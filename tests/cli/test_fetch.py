@@ -182,7 +182,7 @@ def test_the_sources_are_listed_without_any_variable(place: Colony) -> None:
     [
         (["flihgts"], 1, "unknown source 'flihgts' at pipeline.yml; did you mean 'flights'?"),
         (["--date", "2013-02-30"], 2, "'2013-02-30' is not a date; write it like 2013-02-08"),
-        (["--daet", DAY], 2, "unknown option '--daet'; did you mean '--date'?"),
+        (["--daet", DAY], 2, "unknown option '--daet'; did you mean '--date', '--parts' or '--batch'?"),
         (["--since", " "], 2, "--since is empty; give a time or whatever the source counts by"),
         (["--pipeline", "no.yml"], 2, "no pipeline file 'no.yml'"),
         ([], 2, "the pipeline needs the environment variable API, which is not set at pipeline.yml:5; export API=…"),

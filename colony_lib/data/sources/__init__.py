@@ -10,7 +10,9 @@ is asked of anyone) and has
 * `batches()`: an iterator of lists of values, in order (bad ones may go to `request.tally.problems` instead), which
   looks at `request.stop` when it waits;
 * `keep()`: called once the raw file is there; notes what the next fetch must know;
-* `expected`: after the last batch, how many records there should be, or None when the source does not say.
+* `expected`: after the last batch, how many records there should be, or None when the source does not say;
+* where it is made of files or objects that can be read each by itself, `pieces()`: a list of them, in order, each a
+  list of what tells that it is the same, and `share`, (begin, end) of those that `batches()` shall read, or None.
 """
 
 from __future__ import annotations

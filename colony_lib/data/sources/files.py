@@ -7,7 +7,7 @@ import io
 import os
 
 from colony_lib.base import files, jsontext
-from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.base.errors import FAILED, ColonyError, failed
 from colony_lib.base.text import escape
 from colony_lib.data import readers
 from colony_lib.data.pipeline import byte_count
@@ -35,6 +35,7 @@ class Source:
         self.path: str = request.setting("path")
         self.origin = escape(self.path)
         self.max_bytes = byte_count(self.settings.get("max_bytes", "200MB"))
+        self.share: tuple[int, int] | None = None  # (begin, end) of the files to read; None: all
 
     def plan(self) -> dict[str, Any]:
         return {"path": self.path, "files": [self.request.pipeline.shown(path) for path in self._found()]}
@@ -43,6 +44,17 @@ class Source:
         path = os.path.join(self.request.pipeline.root, os.path.expanduser(self.path))
         # A name that is there is meant as it stands, whatever brackets are in it.
         return [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+
+    def pieces(self) -> list[list[Any]]:
+        """[name, bytes, time] of each file."""
+        found = []
+        for path in self._found():
+            try:
+                its = os.stat(path)
+            except OSError as error:
+                raise failed("read", self.request.pipeline.shown(path), error) from None
+            found.append([self.request.pipeline.shown(path), its.st_size, its.st_mtime_ns])
+        return found
 
     def batches(self) -> Iterator[list[Any]]:
         found = self._found()
@@ -54,7 +66,7 @@ class Source:
                 code=FAILED,
             )
         tally = self.request.tally
-        for path in found:
+        for path in found[slice(*self.share)] if self.share else found:
             tally.pages += 1
             tally.origin = self.request.pipeline.shown(path)
             batch: list[Any] = []

@@ -39,6 +39,7 @@ class Source:
         self.origin = escape(self.url)
         self.max_bytes = byte_count(self.settings.get("max_bytes", "200MB"))
         self.taken: dict[str, str] = {}  # {key: etag} of this fetch
+        self.share: tuple[int, int] | None = None  # (begin, end) of the objects to read; None: all
 
     def _address(self) -> tuple[str, str]:
         scheme, _, rest = self.url.partition("://")
@@ -105,6 +106,10 @@ class Source:
         )
         return sorted(found)
 
+    def pieces(self) -> list[list[Any]]:
+        """[key, etag, bytes] of each object; the server is asked."""
+        return [list(item) for item in self._objects(self._client())]
+
     def batches(self) -> Iterator[list[Any]]:
         client = self._client()
         there = self._objects(client)
@@ -115,6 +120,8 @@ class Source:
                 fix="check its 'url'",
                 code=FAILED,
             )
+        if self.share:
+            there = there[slice(*self.share)]
         new = [item for item in there if self._is_new(item[0], item[1])]
         tally = self.request.tally
         if len(new) < len(there):
