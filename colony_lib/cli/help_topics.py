@@ -72,6 +72,8 @@ colony.yml                   agents and settings
 .colony/worktrees/AGENT      an agent's own checkout
 .colony/locks/               lock files: empty or a note; being held is what counts, not being there
 .colony/cache/               may be deleted at any time
+staging: of pipeline.yml     s3://…, where other machines find the data: UNIT/NAME_DATE.json says which
+                             objects in content/ are the files of raw, transformed, validation, load, daily
 """
 FORMATS = """\
 plain    columns for eyes, may change; one value prints bare; no colour and nothing cut in a pipe

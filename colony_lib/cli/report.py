@@ -135,7 +135,7 @@ def _has_pipeline(file: str | None) -> bool:
 def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[str, Any]:
     from colony_lib.base import files
     from colony_lib.data import report as reports
-    from colony_lib.data import report_alerts, report_markdown, summary
+    from colony_lib.data import report_alerts, report_markdown, staging, summary
 
     report = reports.make(pipeline, date, run)
     report["alerts"] = report_alerts.judge(report, alerts)
@@ -143,6 +143,7 @@ def _make(pipeline: Pipeline, date: str, run: str | None, alerts: Any) -> dict[s
     files.write_text(pipeline.path("report", date=date), report_markdown.render(report))
     files.write_text(pipeline.path("page", date=date), _page(report))
     files.write_json(pipeline.path("daily", date=date), report)
+    staging.put(pipeline, "daily", "", date)
     if pipeline.in_colony():
         report_alerts.measure(report)
         for alert in report["alerts"]:

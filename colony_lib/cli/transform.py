@@ -30,7 +30,10 @@ For each dataset: clean rows in staging/transformed/DATASET_DATE.json, rows that
 with its reason, in staging/rejected/, and reports/transformation_DATASET_DATE.json, which counts what every
 transformation did (rows_affected). Without a list of its own a dataset's columns are named in snake_case, its
 missing values become null, its columns the schema's types, its dates ISO 8601; repeated rows are dropped and
-rows that break a constraint of the schema are rejected. Nothing is written when one of the datasets fails."""
+rows that break a constraint of the schema are rejected. Nothing is written when one of the datasets fails.
+
+With 'staging: s3://…' in pipeline.yml raw data that another machine has fetched is taken from there, and what is
+made is put there."""
 
 
 def parser() -> Parser:

@@ -8,7 +8,7 @@ import time
 
 from colony_lib.base import files
 from colony_lib.base.errors import USAGE, ColonyError
-from colony_lib.data import fetch_one, sources
+from colony_lib.data import fetch_one, sources, staging
 from colony_lib.data.outcomes import Outcome, reads, record
 from colony_lib.store import progress
 
@@ -46,6 +46,7 @@ class Fetch:
         self.one = one
         self.stop = threading.Event()
         self.jobs: list[tuple[Request, Source]] = []
+        staging.check(pipeline)
         for name in dict.fromkeys(names) or pipeline.names("sources"):
             wants = pipeline.source(name).get("incremental")
             start = since if since is not None else watermark(pipeline, name) if wants else None

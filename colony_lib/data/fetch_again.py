@@ -13,7 +13,7 @@ from collections import Counter
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import BUSY, ColonyError
 from colony_lib.base.text import plural
-from colony_lib.data import envelope, fetch_one, quarantine
+from colony_lib.data import envelope, fetch_one, quarantine, staging
 from colony_lib.data.collect import Collected
 from colony_lib.data.drift import Drift, Shape
 from colony_lib.data.fetch import Fetch
@@ -90,6 +90,7 @@ class _Again:
         return str((self.raw or {}).get("fetch_time", ""))
 
     def run(self) -> Outcome:
+        staging.take(self.pipeline, "raw", self.request.name, self.request.date)
         self.entries = quarantine.entries(self.pipeline, self.request.name, self.request.date)
         self.raw = _head(self.path)
         failed = [entry for entry in self.entries if self.raw is None or self._failed(entry)]
@@ -138,6 +139,8 @@ class _Again:
 
     def _rechecked(self, mine: list[Entry]) -> Outcome:
         assert self.raw is not None
+        # What a retry that was killed has replaced is put there before it leaves the quarantine.
+        staging.put(self.pipeline, "raw", self.request.name, self.request.date)
         for entry in mine:
             self._finish(entry)
         limit = fetch_one.max_field(self.request)
@@ -271,6 +274,7 @@ class _Again:
             with envelope.Writer(self.path, envelope_head) as out:
                 for line in collected.lines():
                     out.add_line(line)
+        staging.put(self.pipeline, "raw", self.request.name, self.request.date)
         if self.pipeline.schema_policy("sources", self.request.name) == "evolve":
             Drift(self.pipeline, self.request.name, collected.shape).remember()
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from colony_lib.base import clock, files, jsontext, locks
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data import envelope
+from colony_lib.data import envelope, staging
 from colony_lib.data.collect import MAX_FIELD, Collected
 from colony_lib.data.drift import Drift
 from colony_lib.data.outcomes import Outcome
@@ -44,6 +44,7 @@ def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
             policy = _check_drift(request, source, collected, drift, keeper)
             path = request.pipeline.path("raw", request.name, request.date)
             _write(request, collected, path, keeper, drift if policy == "discard" else None)
+            staging.put(request.pipeline, "raw", request.name, request.date)
             source.keep()
             if policy == "evolve":
                 drift.remember()

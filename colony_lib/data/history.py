@@ -9,7 +9,8 @@ from typing import Any
 
 from colony_lib.base import files
 from colony_lib.base.errors import ColonyError
-from colony_lib.data.pipeline import Pipeline
+from colony_lib.data import staging
+from colony_lib.data.pipeline import Pipeline, day_before
 
 
 class Day:
@@ -38,6 +39,7 @@ def earlier(pipeline: Pipeline, dataset: str, date: str, days: int) -> list[Day]
     it was not loaded; but one that failed as an anomaly alone does, or what has changed for good would fail for ever.
     """
     first = (datetime.date.fromisoformat(date) - datetime.timedelta(days=days)).isoformat()
+    staging.take_days(pipeline, "validation", dataset, first, day_before(date))
     folder = os.path.dirname(pipeline.path("validation", dataset, date))
     name = re.compile(rf"validation_{re.escape(dataset)}_(\d{{4}}-\d\d-\d\d)\.json\Z")
     try:

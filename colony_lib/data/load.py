@@ -18,7 +18,7 @@ from typing import Any
 from colony_lib.base import clock, jsontext, locks
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data import load_after, load_gate, load_metadata, load_modes, warehouses
+from colony_lib.data import load_after, load_gate, load_metadata, load_modes, staging, warehouses
 from colony_lib.data.load_gate import Item
 from colony_lib.data.load_modes import CHANGES
 from colony_lib.data.pipeline import Pipeline
@@ -59,6 +59,8 @@ def load(
             summary = _load(pipeline, warehouse, date, items, unchecked=unchecked, dry_run=dry_run)
             if not dry_run:
                 load_metadata.follow(pipeline, warehouse, date)
+        if not dry_run:
+            staging.put(pipeline, "load", "", date)
     finally:
         for item in items:
             item.close()

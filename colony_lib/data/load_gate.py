@@ -12,6 +12,7 @@ from typing import Any
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
+from colony_lib.data import staging
 from colony_lib.data.pipeline import Pipeline
 
 PASSING = ("PASS", "WARN")
@@ -106,6 +107,7 @@ def _check_tables(pipeline: Pipeline, names: list[str]) -> None:
 def items(pipeline: Pipeline, names: list[str], date: str, *, unchecked: bool) -> list[Item]:
     """The items to load, each with its file open. ColonyError (FAILED) that names every dataset that may not be
     loaded and why; then nothing is open."""
+    staging.check(pipeline)
     found = [
         Item(name, pipeline.dataset(name), path := pipeline.path("transformed", name, date), pipeline.shown(path))
         for name in names
@@ -130,6 +132,7 @@ def items(pipeline: Pipeline, names: list[str], date: str, *, unchecked: bool) -
 
 
 def _open(pipeline: Pipeline, item: Item, date: str) -> None:
+    staging.take(pipeline, "transformed", item.dataset, date)
     try:
         item.fd = files.open_regular(item.file)
     except FileNotFoundError:
@@ -184,6 +187,7 @@ def _hashes(fd: int, start: int) -> tuple[str, str]:
 
 def _pass(pipeline: Pipeline, item: Item, date: str, unchecked: bool) -> None:
     path = pipeline.path("validation", item.dataset, date)
+    staging.take(pipeline, "validation", item.dataset, date)
     shown = pipeline.shown(path)
     again = f"run 'colony validate-data --date {date}'"
     report = _report(path, shown, again)

@@ -18,7 +18,7 @@ DOCUMENT = "load_metadata"
 
 def report_path(pipeline: Pipeline, date: str) -> str:
     """The day's load report: the receipts of that date, as the warehouse has them."""
-    return os.path.join(pipeline.folder("reports"), f"load_{date}.json")
+    return pipeline.path("load", date=date)
 
 
 def outside_path(pipeline: Pipeline) -> str:

@@ -25,6 +25,7 @@ _FILES = {
     "rejected": ("rejected", "{name}_{date}.json"),
     "transformation": ("reports", "transformation_{name}_{date}.json"),
     "validation": ("reports", "validation_{name}_{date}.json"),
+    "load": ("reports", "load_{date}.json"),
     "report": ("reports", "daily_{date}.md"),
     "page": ("reports", "daily_{date}.html"),
     "daily": ("metrics", "daily_{date}.json"),
@@ -99,7 +100,8 @@ class Pipeline:
 
     def path(self, kind: str, name: str = "", date: str = "", number: int = 0) -> str:
         """The absolute path of a file between the tools: raw, quarantine (with its number), transformed,
-        rejected, transformation, validation (of a source or dataset and a date), report and daily (of a date)."""
+        rejected, transformation, validation (of a source or dataset and a date), load, report, page and daily (of
+        a date)."""
         folder, pattern = _FILES[kind]
         if "{name}" in pattern:
             check_name(name, "dataset")

@@ -8,7 +8,7 @@ from typing import Any
 
 from colony_lib.base import clock, files
 from colony_lib.base.errors import FAILED, ColonyError
-from colony_lib.data import envelope, load_metadata, report_findings, report_run, report_trend
+from colony_lib.data import envelope, load_metadata, report_findings, report_run, report_trend, staging
 from colony_lib.data.load_gate import loadable
 from colony_lib.data.pipeline import Pipeline
 
@@ -22,6 +22,7 @@ def make(pipeline: Pipeline, date: str, run_ref: str | None) -> dict[str, Any]:
     made that date's files, if any. What should be there and is not is named under `missing`. ColonyError (FAILED)
     when nothing at all is known of the date.
     """
+    _take(pipeline, date)
     missing: list[str] = []
     run = report_run.gather(pipeline, date, run_ref, missing)
     fetch = _fetch(pipeline, date, missing)
@@ -61,6 +62,17 @@ def make(pipeline: Pipeline, date: str, run_ref: str | None) -> dict[str, Any]:
         "html": pipeline.shown(pipeline.path("page", date=date)),
     }
     return report
+
+
+def _take(pipeline: Pipeline, date: str) -> None:
+    """Have the files here that other machines have put into staging."""
+    staging.check(pipeline)
+    for name in pipeline.names("sources"):
+        staging.take(pipeline, "raw", name, date)
+    for name in pipeline.names("datasets"):
+        staging.take(pipeline, "transformed", name, date)
+        staging.take(pipeline, "validation", name, date)
+    staging.take(pipeline, "load", "", date)
 
 
 def _figures(

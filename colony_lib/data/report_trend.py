@@ -9,10 +9,12 @@ from typing import Any
 
 from colony_lib.base import files
 from colony_lib.base.errors import ColonyError
-from colony_lib.data.pipeline import Pipeline
+from colony_lib.data import staging
+from colony_lib.data.pipeline import Pipeline, day_before
 
 FIGURES = ("records_processed", "records_rejected", "quality_score", "error_count", "duration_seconds")
 DAYS = 28  # earlier days that the median is of
+_FIRST = "0001-01-01"  # however far back they are: it is the last ones that count
 SHOWN = 6  # earlier days in the report
 _NAME = re.compile(r"daily_(\d{4}-\d{2}-\d{2})\.json\Z")
 
@@ -34,6 +36,7 @@ def gather(pipeline: Pipeline, date: str, today: dict[str, Any]) -> dict[str, An
 
 
 def _earlier(pipeline: Pipeline, date: str) -> list[dict[str, Any]]:
+    staging.take_days(pipeline, "daily", "", _FIRST, day_before(date))
     folder = pipeline.folder("metrics")
     try:
         names = sorted(os.listdir(folder))

@@ -11,7 +11,7 @@ from typing import Any
 from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import escape
-from colony_lib.data import columnlineage, envelope, frames, readers, table, tableschema, transform
+from colony_lib.data import columnlineage, envelope, frames, readers, staging, table, tableschema, transform
 from colony_lib.data.fieldtypes import TYPES
 from colony_lib.data.frames import Frame
 from colony_lib.data.pipeline import Pipeline
@@ -42,6 +42,7 @@ class Day:
     """The datasets of one date, each transformed at most once, whoever needs it."""
 
     def __init__(self, pipeline: Pipeline, date: str) -> None:
+        staging.check(pipeline)
         self.pipeline = pipeline
         self.date = date
         self.plans: dict[str, Plan] = {}
@@ -113,6 +114,9 @@ class Day:
             plan = self.plan(name)
             path = self.path("transformed", name)
             root = self._root_source(plan)
+            if root not in self.given:
+                staging.take(self.pipeline, "raw", root, self.date)
+                staging.take(self.pipeline, "transformed", name, self.date)
             if root not in self.given and not os.path.exists(self.path("raw", root)) and os.path.exists(path):
                 self._clean[name] = read_clean(path)[1]
             else:
@@ -131,6 +135,7 @@ class Day:
         if plan.source in self.given:
             return self.given[plan.source]
         path = self.path("raw", plan.source)
+        staging.take(self.pipeline, "raw", plan.source, self.date)
         try:
             head, rows = envelope.records(path)
         except FileNotFoundError:
@@ -153,7 +158,14 @@ class Day:
         with progress.working():
             for name in self.names:
                 self.outcome(name)
-            return self.summary({name: self.write_one(name) for name in self.names})
+            done = {name: self.write_one(name) for name in self.names}
+            for name in self.names:
+                self.hand_on(name)
+            return self.summary(done)
+
+    def hand_on(self, name: str) -> None:
+        """Let other machines have the files of a dataset that is written."""
+        staging.put(self.pipeline, "transformed", name, self.date)
 
     def summary(self, datasets: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {

@@ -51,6 +51,7 @@ def run(day: Day, text: str) -> dict[str, Any]:
                 if other in day.names:
                     day.outcome(other)
                     done[other] = day.write_one(other)
+                    day.hand_on(other)
     summary = day.summary({name: done[name] for name in day.names if name in done})
     more = {"batch": number, "batches": count, "waiting": sorted(waiting)}
     return {**summary, "status": "waiting" if waiting else "complete", **more}
@@ -155,6 +156,7 @@ class _Part:
         self.day.outcomes[self.name] = outcome
         self.day.seconds[self.name] = sum(head["seconds"] for head, _ in parts)
         written = self.day.write_one(self.name)
+        self.day.hand_on(self.name)
         files.write_json(
             self._mark(), {"v": 1, "fingerprint": self.fingerprint, "sha256": self._written(), "dataset": written}
         )

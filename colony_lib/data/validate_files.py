@@ -12,7 +12,7 @@ from typing import Any
 from colony_lib.base import clock, files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError, unknown
 from colony_lib.base.text import check_name, escape
-from colony_lib.data import history, validate
+from colony_lib.data import history, staging, validate
 from colony_lib.data.checks.anomaly import HISTORY
 from colony_lib.data.frames import Frame
 from colony_lib.data.pipeline import Pipeline, check_date
@@ -42,6 +42,7 @@ class Gate:
     """The validations of one call: what each dataset must meet, and the datasets that foreign keys refer to."""
 
     def __init__(self, pipeline: Pipeline) -> None:
+        staging.check(pipeline)
         self.pipeline = pipeline
         self.targets: list[Target] = []
         self._expected: dict[str, validate.checks.Expectations] = {}
@@ -68,6 +69,7 @@ class Gate:
         describe(self.pipeline, name)
         self.expected(name)
         path = self.pipeline.path("transformed", name, date)
+        staging.take(self.pipeline, "transformed", name, date)
         if not os.path.lexists(path):
             raise ColonyError(
                 f"'{name}' of {date} is not transformed: there is no {self.pipeline.shown(path)}",
@@ -98,6 +100,7 @@ class Gate:
                 frame = typed(mine.given.rows, columns_of(mine.given.head))
             else:
                 path = self.pipeline.path("transformed", name, date)
+                staging.take(self.pipeline, "transformed", name, date)
                 try:
                     _, frame = read_clean(path)
                 except FileNotFoundError:
@@ -135,6 +138,8 @@ class Gate:
             path = self.pipeline.path("validation", report["dataset"], report["date"])
             files.write_json(path, report)
             report["report"] = self.pipeline.shown(path)
+        for report in reports:
+            staging.put(self.pipeline, "validation", report["dataset"], report["date"])
         return reports
 
     def _validate(self, target: Target) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Sources of type `s3`: CSV, JSON, NDJSON and Parquet objects of a bucket, by key or pattern, gzip included.
-
-Address and keys are those that boto3 finds (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, a profile, a machine's role).
-"""
+"""Sources of type `s3`: CSV, JSON, NDJSON and Parquet objects of a bucket, by key or pattern, gzip included."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.data import remembered
+from colony_lib.data import remembered, s3
 from colony_lib.data.pipeline import byte_count
 from colony_lib.data.sources.files import parsed
 from colony_lib.store import env
@@ -64,33 +61,10 @@ class Source:
         return bool(self.settings.get("only_new"))
 
     def _client(self) -> Any:
-        try:
-            import boto3
-            import botocore.config
-        except ModuleNotFoundError:
-            fix = "pip install 'colony[s3]'"
-            where = self.request.where("type")
-            raise ColonyError("the Python package 'boto3' is not installed", where=where, fix=fix, code=USAGE) from None
-        retries: Any = {"mode": "standard", "max_attempts": 4}
-        config = botocore.config.Config(retries=retries, connect_timeout=10, read_timeout=60)
-        endpoint = self.request.setting("endpoint")
-        return boto3.client("s3", endpoint_url=endpoint, region_name=self.request.setting("region"), config=config)
+        return s3.client(self.request.setting("endpoint"), self.request.setting("region"), self.request.where("type"))
 
     def _asked(self, work: Any) -> Any:
-        """What boto3 gives; any error of its is a ColonyError of one line."""
-        import botocore.exceptions
-
-        try:
-            return work()
-        except botocore.exceptions.ClientError as error:
-            said = error.response.get("Error", {})
-            what = f"{said.get('Code')}: {said.get('Message')}"
-        except botocore.exceptions.NoCredentialsError:
-            fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            raise ColonyError("there are no keys for S3", where=self.origin, fix=fix, code=FAILED) from None
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError) as error:
-            what = str(error)
-        raise ColonyError(f"S3 refused: {escape(what)}", where=self.origin, code=FAILED)
+        return s3.asked(work, self.origin)
 
     def _objects(self, client: Any) -> list[tuple[str, str, int]]:
         """(key, etag, bytes) of the objects to read, by key."""
