@@ -13,7 +13,7 @@ import time
 
 from colony_lib.base import clock, files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, failed
-from colony_lib.data import batches, envelope, fetch_one
+from colony_lib.data import batches, envelope, fetch_one, staging
 from colony_lib.data.collect import Collected
 from colony_lib.data.outcomes import Outcome
 from colony_lib.data.quarantine import Keeper, Unreadable
@@ -128,6 +128,7 @@ class _Part:
             for item in _read(self.request, self.source):
                 out.add(item)
                 count += "row" in item
+        staging.put_part(self.request.pipeline, self._parts(), self.number, self._path(self.number))
         self.request.tally = Tally()  # what there is to tell is in the part, and told when the parts are put together
         return count
 
@@ -139,8 +140,12 @@ class _Part:
         return head if head.get("fingerprint") == self.fingerprint else None
 
     def missing(self) -> list[int]:
-        """The batches whose parts are not there yet."""
-        return [number for number in range(self.count) if self._head(number) is None]
+        """The batches whose parts are not there yet, here or in staging; without any, all parts are here."""
+        missing = {number: self._path(number) for number in range(self.count) if self._head(number) is None}
+        return staging.take_parts(self.request.pipeline, self._parts(), missing)
+
+    def _parts(self) -> str:
+        return f"{self.request.name}_{self.request.date}.raw/{self.fingerprint}"
 
     def already(self) -> dict[str, Any] | None:
         """The figures of the fetch that put the parts of these very files or objects together, if what it wrote is

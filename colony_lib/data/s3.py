@@ -106,12 +106,12 @@ class Place:
         found: tuple[Any, str] | None = self.asked(ask, key)
         return found
 
-    def has(self, key: str, size: int) -> bool:
-        """Whether the object is there, of that size; where that may not be asked, no."""
+    def has(self, key: str, size: int, sha256: str) -> bool:
+        """Whether `send` has put these bytes there, and nobody anything else since; where that may not be asked, no."""
 
         def ask() -> bool:
             reply = _unless(lambda: self.client.head_object(Bucket=self.bucket, Key=key), "404", "403")
-            return reply is not None and reply["ContentLength"] == size
+            return reply is not None and (reply["ContentLength"], reply["Metadata"].get("sha256")) == (size, sha256)
 
         return bool(self.asked(ask, key))
 
@@ -121,10 +121,10 @@ class Place:
         reply = self.asked(lambda: self.client.put_object(Bucket=self.bucket, Key=key, **more), key)
         return str(reply["ETag"])
 
-    def send(self, key: str, file: IO[bytes]) -> None:
+    def send(self, key: str, file: IO[bytes], sha256: str) -> None:
         """As `put`, of a file of any size from where it stands, in several parts if it is large: it is there whole, or
         not at all."""
-        more = {"ContentType": "application/json"}
+        more = {"ContentType": "application/json", "Metadata": {"sha256": sha256}}
         self.asked(lambda: self.client.upload_fileobj(_Unclosed(file), self.bucket, key, ExtraArgs=more), key)
 
     def listed(self, start: str, after: str, last: str) -> list[tuple[str, str]]:

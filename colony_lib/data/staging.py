@@ -5,6 +5,7 @@ there. A *unit* is what one tool makes of one source or dataset and day: one fil
 
     content/KIND/NAME_DATE/SHA256.json     the files' bytes: never changed, put before the manifest
     UNIT/NAME_DATE.json                    the manifest: which bytes are the unit's files now; put last, in one step
+    parts/NAME_DATE/FINGERPRINT/I.json     the same of a part that a batch has made (see fetch_parts, transform_parts)
 
 so that a unit is there whole or not at all, whoever was killed where, and the same bytes are sent once. What came from
 there is placed here only when its bytes are those that the manifest says.
@@ -23,6 +24,7 @@ import re
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.data import s3
+from colony_lib.data.pipeline import check_date
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def put(pipeline: Pipeline, unit: str, name: str, date: str) -> None:
     """Put the unit there as it lies here; nothing where no staging is named. ColonyError (FAILED), and what was there
     is there still, when it cannot be."""
     if "staging" in pipeline.document:
-        _Unit(pipeline, unit, name, date).put()
+        _unit(pipeline, unit, name, date).put()
 
 
 def take(pipeline: Pipeline, unit: str, name: str, date: str) -> None:
@@ -72,7 +74,7 @@ def take(pipeline: Pipeline, unit: str, name: str, date: str) -> None:
     were changed both here and there since this machine put or took them.
     """
     if "staging" in pipeline.document:
-        _Unit(pipeline, unit, name, date).take()
+        _unit(pipeline, unit, name, date).take()
 
 
 def take_days(pipeline: Pipeline, unit: str, name: str, first: str, last: str) -> None:
@@ -80,9 +82,31 @@ def take_days(pipeline: Pipeline, unit: str, name: str, first: str, last: str) -
     there is not asked for."""
     if "staging" in pipeline.document:
         for date, etag in _days(_place(pipeline), unit, name, first, last):
-            one = _Unit(pipeline, unit, name, date)
+            one = _unit(pipeline, unit, name, date)
             if one.note().get("etag") != etag or not all(map(os.path.exists, one.paths.values())):
                 one.take()
+
+
+def put_part(pipeline: Pipeline, parts: str, number: int, path: str) -> None:
+    """Put the file there as one of the parts (those of one input, made by one description) that batches make; nothing
+    where no staging is named."""
+    if "staging" in pipeline.document:
+        _part(pipeline, parts, number, path).put()
+
+
+def take_parts(pipeline: Pipeline, parts: str, missing: dict[int, str]) -> list[int]:
+    """Of the parts that are missing here, {number: where it belongs}, those that are not there either. When there are
+    none, all of them are here afterwards."""
+    if "staging" not in pipeline.document or not missing:
+        return list(missing)
+    place = _place(pipeline)
+    start = f"{place.prefix}parts/{parts}/"
+    there = {key.removeprefix(start).removesuffix(".json") for key, _ in place.listed(start, start, start + "a")}
+    waiting = [number for number in missing if str(number) not in there]
+    if not waiting:
+        for number, path in missing.items():
+            _part(pipeline, parts, number, path).take()
+    return waiting
 
 
 def _place(pipeline: Pipeline) -> s3.Place:
@@ -97,20 +121,37 @@ def _days(place: s3.Place, unit: str, name: str, first: str, last: str) -> list[
     start = f"{place.prefix}{unit}/{name}_" if name else f"{place.prefix}{unit}/"
     dated = re.compile(re.escape(start) + r"(\d{4}-\d\d-\d\d)\.json\Z")
     listed = place.listed(start, start + first, f"{start}{last}.json")
-    return [(match[1], etag) for key, etag in listed if (match := dated.match(key))]
+    return [(match[1], etag) for key, etag in listed if (match := dated.match(key)) and _is_date(match[1])]
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return check_date(text) == text
+    except ColonyError:
+        return False  # others may have put other things there
+
+
+def _unit(pipeline: Pipeline, unit: str, name: str, date: str) -> _Unit:
+    paths = {kind: pipeline.path(kind, name, date) for kind in UNITS[unit]}
+    again = f"run '{_MAKES[unit]}{' ' + name if name else ''} --date {date}'"
+    return _Unit(pipeline, unit, f"{name}_{date}" if name else date, paths, again)
+
+
+def _part(pipeline: Pipeline, parts: str, number: int, path: str) -> _Unit:
+    return _Unit(pipeline, "parts", f"{parts}/{number}", {"part": path}, f"make batch {number} again")
 
 
 class _Unit:
     """One unit: `paths` of its files here, {kind: path}; `key` of its manifest there."""
 
-    def __init__(self, pipeline: Pipeline, unit: str, name: str, date: str) -> None:
+    def __init__(self, pipeline: Pipeline, unit: str, stem: str, paths: dict[str, str], again: str) -> None:
         self.place = _place(pipeline)
         self.pipeline = pipeline
         self.unit = unit
-        self.paths = {kind: self.pipeline.path(kind, name, date) for kind in UNITS[unit]}
-        self.stem = f"{name}_{date}" if name else date
-        self.key = f"{self.place.prefix}{unit}/{self.stem}.json"
-        self.again = f"run '{_MAKES[unit]}{' ' + name if name and unit != 'load' else ''} --date {date}'"
+        self.stem = stem
+        self.paths = paths
+        self.again = again  # how it is made anew
+        self.key = f"{self.place.prefix}{unit}/{stem}.json"
 
     def _content(self, kind: str, sha256: str) -> str:
         return f"{self.place.prefix}content/{kind}/{self.stem}/{sha256}.json"
@@ -129,6 +170,8 @@ class _Unit:
         return found if isinstance(found, dict) and found.get("url") == self.place.url else {}
 
     def _write_note(self, etag: str, hashes: dict[str, str]) -> None:
+        if self.unit == "parts":
+            return  # they are of one input, which their name says: that of another has another name
         value = {"v": 1, "url": self.place.url, "etag": etag, "files": hashes}
         if self.note() != value:
             files.write_json(self._note(), value)
@@ -155,9 +198,9 @@ class _Unit:
         before = os.fstat(file.fileno())
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         key = self._content(kind, sha256)
-        if not self.place.has(key, before.st_size):
+        if not self.place.has(key, before.st_size, sha256):
             file.seek(0)
-            self.place.send(key, file)
+            self.place.send(key, file, sha256)
         after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise ColonyError(
@@ -183,7 +226,7 @@ class _Unit:
         for kind, sha256 in there.items():
             if here[kind] == sha256:
                 continue
-            if here[kind] is None or here[kind] == known.get(kind):
+            if here[kind] is None or here[kind] == known.get(kind) or self.unit == "parts":
                 wanted.append(kind)
             elif known != there:
                 raise ColonyError(

@@ -116,7 +116,8 @@ class Day:
             root = self._root_source(plan)
             if root not in self.given:
                 staging.take(self.pipeline, "raw", root, self.date)
-                staging.take(self.pipeline, "transformed", name, self.date)
+                if not os.path.exists(self.path("raw", root)):
+                    staging.take(self.pipeline, "transformed", name, self.date)
             if root not in self.given and not os.path.exists(self.path("raw", root)) and os.path.exists(path):
                 self._clean[name] = read_clean(path)[1]
             else:

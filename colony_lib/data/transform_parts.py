@@ -16,7 +16,7 @@ import numpy as np
 
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import USAGE, ColonyError, failed
-from colony_lib.data import batches, envelope, frames, table, transform, transform_files
+from colony_lib.data import batches, envelope, frames, staging, table, transform, transform_files
 from colony_lib.data.transform import Outcome, Plan, Planned
 from colony_lib.data.transform_files import Day
 from colony_lib.data.transformations import Work
@@ -128,9 +128,12 @@ class _Part:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def keep(self) -> list[int]:
-        """Write this part; the numbers of the parts that are not there yet."""
+        """Write this part; the numbers of the parts that are not there yet, here or in staging."""
         envelope.write(self._path(self.number), self.made, self.rows)
-        return [number for number in range(self.count) if self._head(number) is None]
+        parts = f"{self.name}_{self.day.date}/{self.fingerprint}"
+        staging.put_part(self.day.pipeline, parts, self.number, self._path(self.number))
+        missing = {number: self._path(number) for number in range(self.count) if self._head(number) is None}
+        return staging.take_parts(self.day.pipeline, parts, missing)
 
     def _head(self, number: int) -> dict[str, Any] | None:
         try:

@@ -162,6 +162,30 @@ def test_what_one_machine_fetches_and_transforms_another_validates_and_loads(sce
     assert trend["previous"] == "2013-02-07"
 
 
+def test_the_parts_of_a_day_are_made_on_two_machines_and_put_together_by_the_last(scene: Scene) -> None:
+    a, b, alone = scene.machine("a", data=False), scene.machine("b", data=False), scene.machine("alone", staging=False)
+    for machine in (a, b, alone):
+        path = machine.root / "pipeline.yml"
+        files = f's3, url: "s3://{scene.bucket}/in/flights_*.csv"'
+        path.write_text(path.read_text().replace('file, path: "data/flights_{{date}}.csv"', files))
+    for number in range(4):
+        body = "id,carrier,delay\n" + "".join(f"{n},UA,{n / 4}\n" for n in range(number * 90, number * 90 + 100))
+        scene.client.put_object(Bucket=scene.bucket, Key=f"in/flights_{number}.csv", Body=body.encode() + b"cut\n")
+    plan = json.loads(scene(a, "fetch", "flights", "--plan", "--date", DAY, "--parts", "3").out)["batches"]
+    said = [scene(machine, *batch["command"][1:]).out for machine, batch in zip((a, b, a), plan, strict=True)]
+    assert said[0].endswith("waiting for 1, 2\n") and said[1].endswith("waiting for 2\n") and "370 records" in said[2]
+    assert scene(b, "transform", "flights", "--date", DAY, "--batch", "0/2").out.endswith("waiting for 1\n")
+    assert "370 out" in scene(a, "transform", "flights", "--date", DAY, "--batch", "1/2").out
+    assert not list((a.root / "staging/parts").glob("*-of-*"))
+    for words in (["fetch"], ["transform"]):
+        scene(alone, *words, "flights", "--date", DAY)
+    folders = ("staging/raw", "staging/transformed", "staging/rejected")
+    assert data(a, *folders) == data(alone, *folders)
+    # A batch that is made again on the other machine finds all parts there.
+    assert "370 out" in scene(b, "transform", "flights", "--date", DAY, "--batch", "0/2").out
+    assert data(b, *folders) == data(alone, *folders)
+
+
 def test_the_objects_say_what_they_are_and_the_same_bytes_are_sent_once(scene: Scene) -> None:
     a = scene.machine("a")
     scene(a, "fetch", "--date", DAY)
@@ -238,8 +262,10 @@ def test_what_was_changed_in_the_bucket_is_refused_in_a_line_and_not_placed(scen
     ):  # fmt: skip
         scene.put(manifest, wrong)
         refused(f"this is no manifest of staging at {there}{manifest}")
+    scene.put(content, bad)
     scene(a, "fetch", "--date", DAY)  # made anew, and all is well
     scene(b, "transform", "--date", DAY)
+    assert scene.objects() == scene.objects() | good
 
 
 @pytest.mark.parametrize(
