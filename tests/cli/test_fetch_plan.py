@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import jsonschema
 import pytest
 
-from tests.conftest import Colony
+from tests.conftest import REPOSITORY, Colony
 from tests.data.dying import killed
 
 NOW = "2013-02-01T06:00:00.000Z"  # in which all of a test's data tools live: fetch times are part of the data
@@ -154,6 +155,8 @@ def test_the_files_of_a_day_in_parts_come_to_the_one_file_of_one_process(place: 
 def test_a_plan_says_all_that_is_needed_and_is_the_same_each_time(place: Colony) -> None:
     plan = place.json("fetch", "--plan", "--from", "2013-01-01", "--to", "2013-01-02")
     assert plan == place.json("fetch", "--plan", "--from", "2013-01-01", "--to", "2013-01-02", "--json")
+    schema = json.loads((REPOSITORY / "schemas/fetch-plan.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(plan)
     assert plan["v"] == 1 and plan["dates"] == ["2013-01-01", "2013-01-02"]
     assert [batch["name"] for batch in plan["batches"]] == [
         "flights_2013-01-01", "month_2013-01-01", "flights_2013-01-02", "month_2013-01-02",
@@ -165,7 +168,9 @@ def test_a_plan_says_all_that_is_needed_and_is_the_same_each_time(place: Colony)
     }  # fmt: skip
     parts = place.json("fetch", "month", "--plan", "--date", "2013-01-31", "--parts", "4")["batches"]
     assert [(part["batch"], part["pieces"]) for part in parts] == [("0/4", 1), ("1/4", 2), ("2/4", 1), ("3/4", 2)]
-    assert len(place.json("fetch", "month", "--plan", "--parts", "100")["batches"]) == len(DAYS)
+    many = place.json("fetch", "month", "--plan", "--parts", "100")
+    jsonschema.Draft202012Validator(schema).validate(many)
+    assert len({batch["name"] for batch in many["batches"]}) == len(DAYS)
     assert not (place.root / "staging").exists()
     for part in parts:
         place(*part["command"][1:])

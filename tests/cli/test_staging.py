@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests import machines
-from tests.conftest import Colony, Result
+from tests.conftest import REPOSITORY, Colony, Result, clean_environment
 from tests.data.dying import killed
 
 NOW = "2013-02-09T06:00:00.000Z"
@@ -89,6 +91,13 @@ class Scene:
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             found[key.removeprefix("one/colony/")] = body
         return found
+
+    def reset(self, objects: dict[str, bytes]) -> None:
+        """Let there be these objects and no others."""
+        for key in self.objects():
+            self.client.delete_object(Bucket=self.bucket, Key="one/colony/" + key)
+        for key, body in objects.items():
+            self.put(key, body)
 
     def put(self, key: str, data: bytes) -> None:
         self.client.put_object(Bucket=self.bucket, Key="one/colony/" + key, Body=data)
@@ -299,8 +308,6 @@ def test_without_boto3_it_is_said_before_anything_is_done(scene: Scene, tmp_path
         "import importlib.util\nfound = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *more: None if name == 'boto3' else found(name, *more)\n"
     )
-    from tests.conftest import REPOSITORY
-
     path = f"{tmp_path / 'none'}:{REPOSITORY}"
     done = a("fetch", "--date", DAY, env=scene.environment | {"PYTHONPATH": path}, check=False)
     said = "the Python package 'boto3' is not installed at pipeline.yml:2; pip install 'colony[s3]'"
@@ -318,10 +325,7 @@ def test_a_put_that_is_killed_at_any_moment_leaves_the_old_unit_or_the_new_one(s
     before = scene.objects()
     seen = set()
     for point in range(1, 80):
-        for key in scene.objects():
-            scene.client.delete_object(Bucket=scene.bucket, Key="one/colony/" + key)
-        for key, body in before.items():
-            scene.put(key, body)
+        scene.reset(before)
         shutil.rmtree(a.root)
         shutil.copytree(kept, a.root)
         died = killed(a.root, point, "transform", "flights", "--date", DAY, **scene.environment) != 0
@@ -343,6 +347,57 @@ def staged(scene: Scene, dataset: str) -> int:
     count: int = found["transformed"]["record_count"]
     assert found["transformation"]["rows_out"] == count and found["transformation"]["rejected"] == len(found["rejected"])
     return count
+
+
+def test_a_retry_of_the_quarantine_that_is_killed_at_any_moment_reaches_the_other_machines(scene: Scene) -> None:
+    a, b = scene.machine("a"), scene.machine("b", data=False)
+    scene(a, "fetch", "flights", "--date", DAY)
+    path = a.root / f"data/flights_{DAY}.csv"
+    path.write_text(path.read_text().replace("cut", "2000,UA,3"))
+    kept, before = shutil.copytree(a.root, scene.folder / "kept"), scene.objects()
+    raw = f"staging/raw/flights_{DAY}.json"
+    for point in range(1, 40):
+        scene.reset(before)
+        shutil.rmtree(a.root)
+        shutil.copytree(kept, a.root)
+        words = ("fetch", "--retry-quarantine")
+        died = killed(a.root, point, *words, **scene.environment) != 0
+        assert killed(a.root, 10**6, *words, **scene.environment) == 0
+        assert b'"2000"' in (a.root / raw).read_bytes() and not list((a.root / "staging/quarantine").glob("*.json"))
+        sha256 = json.loads(scene.objects()[f"raw/flights_{DAY}.json"])["files"]["raw"]["sha256"]
+        assert scene.objects()[f"content/raw/flights_{DAY}/{sha256}.json"] == (a.root / raw).read_bytes()
+        if not died:
+            break
+    assert not died and point > 5
+    scene(b, "transform", "flights", "--date", DAY)
+    assert (b.root / raw).read_bytes() == (a.root / raw).read_bytes()
+
+
+@pytest.mark.parametrize("staging", [False, True])
+def test_boto3_is_imported_only_where_it_is_needed(scene: Scene, staging: bool) -> None:
+    a = scene.machine("a", staging=staging)
+    asked = "import sys; from colony_lib import cli; cli.run('fetch', ['flights', '--date', '2013-02-08', *sys.argv[1:]])"
+    for words, expected in (((), staging), (("--dry-run",), False), (("--plan",), False)):
+        command = [sys.executable, "-c", f"{asked}; print('boto3' in sys.modules)", *words]
+        environment = clean_environment(PYTHONPATH=str(REPOSITORY), **scene.environment)
+        done = subprocess.run(command, cwd=a.root, env=environment, capture_output=True, text=True)
+        assert done.stdout.endswith(f"{expected}\n"), done
+
+
+def test_without_a_colony_and_without_a_prefix_it_is_the_same(scene: Scene) -> None:
+    a, b = (Colony(scene.folder / name) for name in ("plain-a", "plain-b"))
+    for place in (a, b):
+        url = f"{{url: s3://$WHERE, endpoint: {scene.environment['AWS_ENDPOINT_URL']}, region: us-east-1}}"
+        place.write("pipeline.yml", PIPELINE.replace("s3://BUCKET/one/colony", url))
+    write_day(a)
+    scene.environment["WHERE"] = scene.bucket + "/"
+    del scene.environment["AWS_ENDPOINT_URL"]
+    scene(a, "fetch", "flights", "--date", DAY)
+    scene(b, "transform", "flights", "--date", DAY)
+    assert data(b, "staging/raw") == data(a, "staging/raw")
+    keys = [item["Key"] for item in scene.client.list_objects_v2(Bucket=scene.bucket)["Contents"]]
+    assert f"raw/flights_{DAY}.json" in keys and f"transformed/flights_{DAY}.json" in keys
+    assert (b.root / f"staging/.colony-data/staged/raw-flights_{DAY}.json").exists()
 
 
 def test_a_take_that_is_killed_at_any_moment_is_made_again(scene: Scene) -> None:
