@@ -240,3 +240,15 @@ def test_with_since_the_days_of_a_source_that_goes_on_can_be_planned(colony: Col
     colony.write("pipeline.yml", f"version: 1\nsources:\n  more: {more}\n")
     plan = colony.json("fetch", "--plan", "--from", "2013-01-01", "--to", "2013-01-02", "--since", "2012-12-31")
     assert plan["batches"][1]["command"] == ["colony", "fetch", "more", "--date", "2013-01-02", "--since", "2012-12-31"]
+
+
+def test_the_workflow_in_the_readme_is_one_and_does_its_days(colony: Colony) -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    steps = text[text.index("steps:\n  - {name: plan, agent: orchestrator, run: colony fetch flights --plan") :].split("```")[0]
+    colony.write("colony.yml", "name: year\nagents: [{id: orchestrator}, {id: fetcher}, {id: transformer}]\n")
+    source = '{type: file, path: "data/{{date}}.csv", optional: true}'
+    colony.write("pipeline.yml", f"version: 1\nsources: {{flights: {source}}}\n")
+    colony.workflow("year", steps.replace("2013-12-31", "2013-01-03"))
+    colony("validate")
+    colony("workflow", "run", "year", "-q")
+    assert len(list((colony.root / "staging/transformed").glob("flights_2013-01-0[123].json"))) == 3
