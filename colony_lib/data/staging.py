@@ -50,6 +50,7 @@ _MAKES = {
 }
 _BLOCK = 1 << 20
 _MANIFEST = 1 << 16  # bytes; a manifest that is larger is none
+_FILE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)_(\d{4}-\d\d-\d\d)\.json\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -85,6 +86,14 @@ def take_days(pipeline: Pipeline, unit: str, name: str, first: str, last: str) -
             one = _unit(pipeline, unit, name, date)
             if one.note().get("etag") != etag or not all(map(os.path.exists, one.paths.values())):
                 one.take()
+
+
+def take_file(pipeline: Pipeline, path: str) -> None:
+    """As `take`, of the raw or transformed data whose file here has this path; nothing for any other path."""
+    if "staging" in pipeline.document and (match := _FILE.match(os.path.basename(path))) and _is_date(match[2]):
+        for unit in ("raw", "transformed"):
+            if os.path.abspath(path) == pipeline.path(unit, match[1], match[2]):
+                take(pipeline, unit, match[1], match[2])
 
 
 def put_part(pipeline: Pipeline, parts: str, number: int, path: str) -> None:

@@ -295,6 +295,7 @@ def selected(pipeline: Pipeline, tool: str = "transform") -> list[str]:
 def open_input(path: str, pipeline: Pipeline) -> Input:
     """A file's records, or those on standard input ('-'): an envelope, JSON list, NDJSON or CSV."""
     unread: list[readers.Problem] = []
+    staging.take_file(pipeline, path)
     try:
         head, rows = envelope.open_rows(path, unread)
         records = rows if isinstance(rows, envelope.Records) else list(rows)

@@ -197,6 +197,7 @@ def _opened(path: str, pipeline: Pipeline) -> tuple[Input, str | None]:
     replaced in between."""
     if path == "-":
         return open_input(path, pipeline), None
+    staging.take_file(pipeline, path)
     try:
         before = os.stat(path)
         fd = files.open_regular(path)

@@ -171,6 +171,18 @@ def test_what_one_machine_fetches_and_transforms_another_validates_and_loads(sce
     assert trend["previous"] == "2013-02-07"
 
 
+def test_files_named_on_the_command_line_are_taken_from_there_too(scene: Scene) -> None:
+    a, b = scene.machine("a"), scene.machine("b", data=False)
+    scene(a, "fetch", "--date", DAY)
+    scene(b, "transform", f"staging/raw/flights_{DAY}.json", f"staging/raw/airlines_{DAY}.json")
+    scene(a, "validate-data", f"staging/transformed/airlines_{DAY}.json", cwd=a.root)
+    assert data(a, "staging/transformed") == {
+        name: text for name, text in data(b, "staging/transformed").items() if "airlines" in name
+    }
+    done = scene(a, "transform", "staging/raw/flights_2013-99-99.json", check=False)
+    assert (done.code, done.err) == (1, "colony transform: there is no file 'staging/raw/flights_2013-99-99.json'\n")
+
+
 def test_the_parts_of_a_day_are_made_on_two_machines_and_put_together_by_the_last(scene: Scene) -> None:
     a, b, alone = scene.machine("a", data=False), scene.machine("b", data=False), scene.machine("alone", staging=False)
     for machine in (a, b, alone):
