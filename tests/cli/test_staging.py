@@ -47,6 +47,35 @@ datasets:
 """
 
 
+# As a scheduler with workers on other machines would have it: each batch in the folder of one of two workers.
+SPREAD = """\
+steps:
+  - {name: plan, agent: worker, run: "colony fetch flights airlines --plan --from 2013-02-05 --to 2013-02-08"}
+  - name: fetch
+    agent: worker
+    depends_on: [plan]
+    for_each: "{{steps.plan.output.batches}}"
+    run: cd ../worker-$((COLONY_BATCH_ID % 2)) && COLONY_ROOT=$PWD colony fetch {{item.source}} --date {{item.date}}
+  - name: transform
+    agent: worker
+    depends_on: [fetch]
+    for_each: "{{steps.plan.output.dates}}"
+    run: cd ../worker-$(((COLONY_BATCH_ID + 1) % 2)) && COLONY_ROOT=$PWD colony transform --date {{item}}
+  - name: validate
+    agent: worker
+    depends_on: [transform]
+    for_each: "{{steps.plan.output.dates}}"
+    parallel: 1
+    run: cd ../worker-$((COLONY_BATCH_ID % 2)) && COLONY_ROOT=$PWD colony validate-data --date {{item}}
+  - name: load
+    agent: worker
+    depends_on: [validate]
+    for_each: "{{steps.plan.output.dates}}"
+    parallel: 1
+    run: colony load --date {{item}}
+"""
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     server = ThreadedMotoServer("127.0.0.1", 0)
@@ -124,11 +153,11 @@ def data(machine: Colony, *folders: str) -> dict[str, bytes]:
 
 
 def lasting(found: dict[str, bytes]) -> dict[str, Any]:
-    """The same without what no two runs have: how long it took."""
+    """The same without what no two runs have: how long it took, and the run's id."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: clean(item) for key, item in value.items() if "seconds" not in key}
+            return {key: clean(item) for key, item in value.items() if "seconds" not in key and key != "run_id"}
         return [clean(item) for item in value] if isinstance(value, list) else value
 
     return {name: clean(json.loads(text)) for name, text in found.items()}
@@ -205,6 +234,27 @@ def test_the_parts_of_a_day_are_made_on_two_machines_and_put_together_by_the_las
     # A batch that is made again on the other machine finds all parts there.
     assert "370 out" in scene(b, "transform", "flights", "--date", DAY, "--batch", "0/2").out
     assert data(b, *folders) == data(alone, *folders)
+
+
+def test_days_that_workers_without_a_shared_disk_make_side_by_side_are_those_of_one_machine(scene: Scene) -> None:
+    places = [scene.machine(name) for name in ("here", "worker-0", "worker-1")]
+    alone = scene.machine("alone", staging=False)
+    days = [f"2013-02-0{number}" for number in (5, 6, 7, 8)]
+    for date in days:
+        for machine in (*places, alone):
+            write_day(machine, date, more=f"9{date[-2:]},UA,1\n")
+        for words in (["fetch"], ["transform"], ["validate-data"], ["load"]):
+            scene(alone, *words, "--date", date)
+    here, *workers = places
+    here.workflow("spread", SPREAD)
+    scene(here, "workflow", "run", "spread", "-q")
+    folders = ("staging/transformed", "staging/rejected")
+    assert len(data(here, *folders)) == 16 and data(here, *folders) == data(alone, *folders)
+    assert rows(here) == rows(alone) and len(rows(here)[0]) == 204
+    reports = lasting(data(alone, "reports"))
+    assert len(reports) == 20 and lasting(data(here, "reports")) == reports
+    for worker in workers:
+        assert data(worker, "staging/raw") and not (worker.root / "warehouse").exists()
 
 
 def test_the_objects_say_what_they_are_and_the_same_bytes_are_sent_once(scene: Scene) -> None:
