@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime
 
-from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.errors import BUSY, USAGE, ColonyError
 from colony_lib.base.text import escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DAYS = 3660  # the most days of a range
 
@@ -29,6 +33,18 @@ def _is_number(text: str) -> bool:
 def share(total: int, number: int, count: int) -> tuple[int, int]:
     """(begin, end) of the number-th of `count` shares of so many things, all as large as each other, or by one."""
     return total * number // count, total * (number + 1) // count
+
+
+def check_part(head: dict[str, Any], fingerprint: str, shown: str) -> None:
+    """ColonyError (BUSY) for a part that another process has made of another input, or taken away, since it was found
+    to be there; the head of one that is gone is {}."""
+    if head.get("fingerprint") != fingerprint:
+        raise ColonyError(
+            "the part is gone, or was made of another input meanwhile",
+            where=shown,
+            fix="make the batches again",
+            code=BUSY,
+        )
 
 
 def days(first: str, last: str) -> list[str]:

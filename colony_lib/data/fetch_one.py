@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _TOLD = 1000  # records between two words on how far it is
 
 
-def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
+def fetch(request: Request, source: Source, *, again: bool = False, hand_on: bool = True) -> Outcome:
     """Fetch one source; every expected trouble is in the outcome, with what there was put in quarantine, unless it is
-    a retry (`again`) of what is there already."""
+    a retry (`again`) of what is there already. Without `hand_on` the caller puts the file into staging."""
     started = time.monotonic()
     keeper = Keeper(request.pipeline, request.name, request.date, clock.now(), request.since, again=again)
     pages = request.settings.get("pagination", {})  # without a total to come to, nobody asks how many differ
@@ -44,7 +44,8 @@ def fetch(request: Request, source: Source, *, again: bool = False) -> Outcome:
             policy = _check_drift(request, source, collected, drift, keeper)
             path = request.pipeline.path("raw", request.name, request.date)
             _write(request, collected, path, keeper, drift if policy == "discard" else None)
-            staging.put(request.pipeline, "raw", request.name, request.date)
+            if hand_on:
+                staging.put(request.pipeline, "raw", request.name, request.date)
             source.keep()
             if policy == "evolve":
                 drift.remember()

@@ -63,24 +63,23 @@ def fetch(request: Request, source: Source, number: int, count: int) -> Outcome:
     with fetch_one.expected() as trouble:
         part = _Part(request, source, number, count)
         with part.locked():
-            figures = part.already()
-        if figures is not None:
-            return Outcome(request.name, figures)
-        try:
-            made = part.make()
-        except Unreadable as unreadable:
-            keeper.problems(request.tally.problems, failed=True)
-            keeper.body(unreadable)
-            raise
-        with part.locked():
-            figures = part.already()  # another process may have made this batch as well
-            if figures is not None:
-                return Outcome(request.name, figures)
+            done = part.already()
+        if done is None:
+            try:
+                made = part.make()
+            except Unreadable as unreadable:
+                keeper.problems(request.tally.problems, failed=True)
+                keeper.body(unreadable)
+                raise
             missing = part.missing()
-            if not missing:
-                return part.together()
-        seconds = round(time.monotonic() - started, 3)
-        return _told(request, Collected([]), keeper, {"records": made, "waiting": missing, "seconds": seconds})
+            if missing:
+                seconds = round(time.monotonic() - started, 3)
+                return _told(request, Collected([]), keeper, {"records": made, "waiting": missing, "seconds": seconds})
+            with part.locked():
+                done = part.already() or part.together()  # another process may have done it meanwhile
+        if done.error is None:
+            staging.put(request.pipeline, "raw", request.name, request.date)
+        return done
     return fetch_one.outcome(
         request, Collected([]), keeper.fetch_time, time.monotonic() - started, None, keeper.kept, trouble[0]
     )
@@ -93,7 +92,8 @@ def _told(request: Request, collected: Collected, keeper: Keeper, more: dict[str
 
 
 class _Part:
-    """One share of a source's files or objects. `already`, `missing` and `together` are called under the lock."""
+    """One share of a source's files or objects. `already` and `together` are called under the lock; `make` and
+    `missing` are not, for they ask others."""
 
     def __init__(self, request: Request, source: Source, number: int, count: int) -> None:
         self.request = request
@@ -147,16 +147,15 @@ class _Part:
     def _parts(self) -> str:
         return f"{self.request.name}_{self.request.date}.raw/{self.fingerprint}"
 
-    def already(self) -> dict[str, Any] | None:
-        """The figures of the fetch that put the parts of these very files or objects together, if what it wrote is
+    def already(self) -> Outcome | None:
+        """How the fetch ended that put the parts of these very files or objects together, if what it wrote is
         still what is there: a batch that is made again, because its process was killed before it could say so, is
         done."""
         mark = files.read_json(self._mark(), None)
         if mark is None or mark.get("fingerprint") != self.fingerprint or mark.get("sha256") != self._written():
             return None
         self._clear()
-        figures: dict[str, Any] = mark["figures"]
-        return figures
+        return Outcome(self.request.name, mark["figures"])
 
     def _written(self) -> str | None:
         if not os.path.exists(self._raw()):
@@ -166,8 +165,8 @@ class _Part:
 
     def together(self) -> Outcome:
         """Fetch the source from its parts, and take them away."""
-        joined = _Joined(self.source, [self._path(number) for number in range(self.count)])
-        done = fetch_one.fetch(self.request, joined)
+        joined = _Joined(self.source, [self._path(number) for number in range(self.count)], self.fingerprint)
+        done = fetch_one.fetch(self.request, joined, hand_on=False)
         if done.error is None:
             mark = {"v": 1, "fingerprint": self.fingerprint, "sha256": self._written(), "figures": done.figures}
             files.write_json(self._mark(), mark)
@@ -210,8 +209,9 @@ class _Joined:
 
     expected: int | None = None
 
-    def __init__(self, source: Source, paths: list[str]) -> None:
+    def __init__(self, source: Source, paths: list[str], fingerprint: str) -> None:
         self.source = source
+        self.fingerprint = fingerprint
         self.secrets = source.secrets
         self.origin = source.origin
         self.request: Request = source.request  # type: ignore[attr-defined]
@@ -224,7 +224,12 @@ class _Joined:
         tally = self.request.tally
         batch: list[Any] = []
         for path in self.paths:
-            for item in envelope.stream(path)[1]:
+            try:
+                head, items = envelope.stream(path)
+            except FileNotFoundError:
+                head, items = {}, iter(())
+            batches.check_part(head, self.fingerprint, self.request.pipeline.shown(path))
+            for item in items:
                 if "row" in item and len(batch) < _BATCH:
                     batch.append(item["row"])
                     continue

@@ -64,7 +64,7 @@ def asked(work: Callable[[], Any], where: str | None) -> Any:
         fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         raise ColonyError("there are no keys for S3", where=where, fix=fix, code=FAILED) from None
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError) as error:
-        what = str(error)
+        what = str(error).rstrip(".")
     raise ColonyError(f"S3 refused: {escape(what)}", where=where, code=FAILED)
 
 

@@ -40,25 +40,30 @@ def run(day: Day, text: str) -> dict[str, Any]:
     for name in [n for n in day.names if day.plans[n].from_ is None]:
         part = _Part(day, name, number, count)
         part.make()
-        with locks.held(day.pipeline.lock(f"transform-{name}"), what=f"the parts of '{name}'"):
+        with part.locked():
             before = part.already()
-            missing = [] if before else part.keep()
-            if missing:
-                waiting.update(missing)
-                continue
-            done[name] = before or part.together()
-            for other in day.dependants([name])[1:]:
-                if other in day.names:
-                    day.outcome(other)
-                    done[other] = day.write_one(other)
-                    day.hand_on(other)
+            if before is None:
+                part.keep()
+        missing = part.missing() if before is None else []
+        if missing:
+            waiting.update(missing)
+            continue
+        others = [other for other in day.dependants([name])[1:] if other in day.names]
+        with part.locked():
+            done[name] = part.already() or part.together()  # another process may have done it meanwhile
+            for other in others:
+                day.outcome(other)
+                done[other] = day.write_one(other)
+        for one in (name, *others):
+            day.hand_on(one)
     summary = day.summary({name: done[name] for name in day.names if name in done})
     more = {"batch": number, "batches": count, "waiting": sorted(waiting)}
     return {**summary, "status": "waiting" if waiting else "complete", **more}
 
 
 class _Part:
-    """One batch's rows of one dataset. `make` transforms them, `keep` and `together` are called under the lock."""
+    """One batch's rows of one dataset. `make` transforms them; `already`, `keep` and `together` are called under the
+    lock, `missing` is not, for it may ask another machine."""
 
     def __init__(self, day: Day, name: str, number: int, count: int) -> None:
         self.day = day
@@ -114,6 +119,7 @@ class _Part:
         mark = files.read_json(self._mark(), None)
         if mark is None or mark.get("fingerprint") != self.fingerprint or mark.get("sha256") != self._written():
             return None
+        self._clear()
         found: dict[str, Any] = mark["dataset"]
         return found
 
@@ -127,9 +133,15 @@ class _Part:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def keep(self) -> list[int]:
-        """Write this part; the numbers of the parts that are not there yet, here or in staging."""
+    def locked(self) -> Any:
+        return locks.held(self.day.pipeline.lock(f"transform-{self.name}"), what=f"the parts of '{self.name}'")
+
+    def keep(self) -> None:
+        """Write this part."""
         envelope.write(self._path(self.number), self.made, self.rows)
+
+    def missing(self) -> list[int]:
+        """The numbers of the parts that are not there yet, here or in staging; without any, all are here."""
         parts = f"{self.name}_{self.day.date}/{self.fingerprint}"
         staging.put_part(self.day.pipeline, parts, self.number, self._path(self.number))
         missing = {number: self._path(number) for number in range(self.count) if self._head(number) is None}
@@ -144,7 +156,7 @@ class _Part:
 
     def together(self) -> dict[str, Any]:
         """Put all parts together, do the rest, write the dataset's files, and take the parts away."""
-        parts = [envelope.read(self._path(number)) for number in range(self.count)]
+        parts = [self._read(number) for number in range(self.count)]
         rows = [row for _, part in parts for row in part]
         kinds = _kinds([head["columns"] for head, _ in parts])
         frame = transform_files.typed(rows, kinds)
@@ -159,17 +171,29 @@ class _Part:
         self.day.outcomes[self.name] = outcome
         self.day.seconds[self.name] = sum(head["seconds"] for head, _ in parts)
         written = self.day.write_one(self.name)
-        self.day.hand_on(self.name)
         files.write_json(
             self._mark(), {"v": 1, "fingerprint": self.fingerprint, "sha256": self._written(), "dataset": written}
         )
+        self._clear()
+        return written
+
+    def _read(self, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        path = self._path(number)
+        try:
+            head, rows = envelope.read(path)
+        except FileNotFoundError:
+            head, rows = {}, []
+        batches.check_part(head, self.fingerprint, self.day.pipeline.shown(path))
+        return head, rows
+
+    def _clear(self) -> None:
         for number in range(self.count):
             path = self._path(number)
             try:
-                os.unlink(path)
+                if os.path.lexists(path):
+                    os.unlink(path)
             except OSError as error:
                 raise failed("remove", path, error) from None
-        return written
 
 
 def _kinds(found: list[dict[str, str]]) -> dict[str, str]:
