@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 import time
+from asyncio import CancelledError
 
 from colony_lib.base import clock, files, jsontext
 from colony_lib.base.errors import ColonyError
@@ -56,8 +57,8 @@ class Broker:
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._client: Any = None
         self._cluster = Cluster(self.executor)
-        self._futures: dict[str, Any] = {}  # by slot; distributed gives futures no useful type
-        self._asked: dict[str, dict[str, float]] = {}  # what each of those needs
+        self._asked: dict[str, dict[str, float]] = {}  # what each job needs that is with us, by slot
+        self._futures: dict[str, Any] = {}  # and Dask's word for it, once it is with the cluster
         self._over = False
         self._counted = 0.0
         self._told: Record = {}  # what was last said of the cluster's size …
@@ -99,7 +100,7 @@ class Broker:
                 client.register_plugin(self._shipped.Hand(self.hand, self.setup), name=self.hand)
                 self._count()
                 self._pass_on()
-            except OSError:  # of which Dask's own errors of a connection are
+            except (OSError, RuntimeError, CancelledError):  # Dask's errors of a connection are OSErrors, and these
                 time.sleep(_TICK)
             if not self._over:
                 self._client = None
@@ -109,6 +110,7 @@ class Broker:
 
     def _connect(self) -> Any:
         deadline = time.monotonic() + self.executor["connect_timeout_seconds"]
+        said = ""
         while True:
             try:
                 return self._cluster.connect()
@@ -118,12 +120,14 @@ class Broker:
                 self.leave()
             if time.monotonic() > deadline:
                 raise ColonyError(f"no scheduler answers: {why}")
-            self.say({"state": "away", "why": why})
+            if why != said:
+                said = why
+                self.say({"state": "away", "why": why})
             time.sleep(_AGAIN)
 
     def _lose(self, why: str) -> None:
         """Whatever was with the cluster is the engine's to find out about."""
-        lost, self._futures, self._asked = list(self._futures), {}, {}
+        lost, self._futures, self._asked = list(self._asked), {}, {}
         for slot in lost:
             self.say({"slot": slot, "lost": why})
 
@@ -141,6 +145,7 @@ class Broker:
                 if kind == "done":
                     done.append(what)
                 elif kind == "order" and "job" in what:
+                    self._asked[what["job"]["slot"]] = what["resources"]
                     jobs.append(what)
                 elif kind == "order":
                     self._submit(jobs)
@@ -181,9 +186,8 @@ class Broker:
                 priority=int(jobs[0]["attempt"] > 1),  # what is tried again has waited in this queue before
             )  # fmt: skip
             for job, future in zip(jobs, futures, strict=True):
-                slot = job["slot"]
-                self._asked[slot], self._futures[slot] = asked, future
-                future.add_done_callback(functools.partial(self._is_done, slot))
+                self._futures[job["slot"]] = future
+                future.add_done_callback(functools.partial(self._is_done, job["slot"]))
             if asked:
                 self._complain()
 
@@ -205,17 +209,17 @@ class Broker:
     def _give(self, done: list[tuple[str, Any]]) -> None:
         """Tell the engine what became of jobs, of those that are still of interest."""
         done = [(slot, future) for slot, future in done if self._futures.get(slot) is future]
-        for slot, _ in done:
-            self._drop(slot)
         finished = [future for _, future in done if future.status == "finished"]
         # Asked for together: each question goes to the workers and back.
         answers = self._client.gather(finished, errors="skip") if finished else []
         for answer in answers:
+            self._drop(answer["slot"])
             self.say(answer)
         answered = {answer["slot"] for answer in answers}
         for slot, future in done:
             if slot in answered:
                 continue
+            self._drop(slot)
             if future.status == "error":
                 error = future.exception()
                 name, said = type(error).__name__, str(error).split("\n")[0]
