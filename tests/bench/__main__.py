@@ -24,7 +24,7 @@ from tests.bench.suite import QUICK, Bench, Group, Row, Sizes, say
 from tests.conftest import REPOSITORY, clean_environment
 
 # modules of tests.bench.rows
-NAMES = ("run", "chain", "resume", "small", "tasks", "metrics", "logs", "quality", "load", "writers")
+NAMES = ("run", "chain", "resume", "small", "tasks", "metrics", "logs", "quality", "load", "writers", "cluster")
 COLUMNS = ("what", "measured", "aim", "spread")
 PLACE = REPOSITORY / "build" / "bench"  # beside the checkout: /tmp is memory on many machines
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import duckdb
 import jsonschema
 import pytest
 
+from tests.clusters import Cluster
 from tests.conftest import REPOSITORY, Colony
 from tests.data.dying import killed
 
@@ -84,6 +86,23 @@ steps:
 """.replace("@NOW", NOW)
 
 
+@pytest.fixture(params=["", "executor: cluster\n"], ids=["local", "dask"])
+def where(request: pytest.FixtureRequest, colony: Colony, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The line of a workflow that says where its steps are done: on this machine, or by three workers of a cluster."""
+    if not request.param:
+        yield ""
+        return
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start(3)
+        settings = (colony.root / "colony.yml").read_text()
+        entry = f"executors: [{{name: cluster, type: dask, address: '{cluster.address}'}}]\n"
+        colony.write("colony.yml", settings + entry)
+        yield request.param
+    finally:
+        cluster.stop()
+
+
 @pytest.fixture
 def place(colony: Colony) -> Colony:
     """A colony with a few days of flights: cancelled ones, repeats within a day and into the next, lines that are cut."""
@@ -123,25 +142,25 @@ def fetched(place: Colony, *words: str, **more: Any) -> Any:
     return place("fetch", *words, env={"COLONY_NOW": NOW}, **more)
 
 
-def test_days_side_by_side_come_to_what_one_process_makes_of_them(place: Colony) -> None:
+def test_days_side_by_side_come_to_what_one_process_makes_of_them(place: Colony, where: str) -> None:
     alone = other(place)
     for day in DAYS:
         fetched(alone, "flights", "--date", day)
         alone("transform", "flights", "--date", day)
         alone("validate-data", "flights", "--date", day)
         alone("load", "flights", "--date", day)
-    place.workflow("days", BY_DAYS)
+    place.workflow("days", where + BY_DAYS)
     place("workflow", "run", "days", "-q")
     assert len(data(alone)) == 4 * len(DAYS) and data(place) == data(alone)
     assert rows(place, "flights") == rows(alone, "flights") and len(rows(place, "flights")) > 10_000
 
 
-def test_the_files_of_a_day_in_parts_come_to_the_one_file_of_one_process(place: Colony) -> None:
+def test_the_files_of_a_day_in_parts_come_to_the_one_file_of_one_process(place: Colony, where: str) -> None:
     alone = other(place)
     fetched(alone, "month", "--date", "2013-01-31")
     for words in (["transform"], ["validate-data"], ["load"]):
         alone(*words, "month", "--date", "2013-01-31")
-    place.workflow("parts", BY_PARTS)
+    place.workflow("parts", where + BY_PARTS)
     place("workflow", "run", "parts", "-q")
     found = data(place)
     assert found == data(alone) and rows(place, "months") == rows(alone, "months")
