@@ -172,7 +172,7 @@ def _facts(plan: Record) -> list[tuple[str, str]]:
 
 
 def _step_row(step: Record) -> Record:
-    marks = []
+    marks = [f"on {step['executor']}"] if "executor" in step else []
     if step["for_each"] is not None:
         marks.append(f"for each of {step['for_each'] if isinstance(step['for_each'], str) else 'a list'}")
     elif step["parallel"] is not None:

@@ -19,7 +19,7 @@ import time
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import env, leases, paths, runs
-from colony_lib.work import outcome, stream, wrapper
+from colony_lib.work import context, outcome, stream, wrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Attempt:
         try:
             self.out, self.err, self.source = self.place.streams or wrapper.streams()
             self.place.streams = None
-            files.write_all(self.source, jsontext.dumps(job["context"]).encode())
+            files.write_all(self.source, context.text(job))
             os.lseek(self.source, 0, os.SEEK_SET)
             self._spawn()
         except OSError as error:

@@ -7,6 +7,7 @@ import sys
 
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import config, env, paths, references, runs
+from colony_lib.work import context
 from colony_lib.work.engine import Schedule
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ class Jobs:
         self.schedule = schedule
         self._base: dict[str | None, tuple[Record, Record]] = {}
         self._known: dict[str, str] | None = None
+        self._shared = context.Shared(run)
 
     def make(self, name: str, batch: int | None, failure: Record | None = None) -> Record:
         """The job for the unit's next attempt. ColonyError when a reference or a variable has no value."""
@@ -51,14 +53,16 @@ class Jobs:
             "command": text,
             "env": environment,
             "secrets": secrets,
-            "context": self._context(scope, batch),
+            "context": context.of(self.run, scope, batch),
             "folder": self._folder(definition.get("agent")),
             "timeout_seconds": definition.get("timeout_seconds"),
             "idempotent": definition.get("idempotent", True),
             "expect": [references.text(each, scope) for each in expect],
             "output_schema": definition.get("output_schema"),
         }
-        return job if definition["run"] else self._for_agent(job, step, batch, scope)
+        if not definition["run"]:
+            return self._for_agent(job, step, batch, scope)
+        return job if batch is None else {**job, "shared": self._shared.file(name, job["context"])}
 
     def _for_agent(self, job: Record, step: runs.Step, batch: int | None, scope: references.Scope) -> Record:
         """The same job for a step that its agent does: its command is the program in which the agent works."""
@@ -94,18 +98,6 @@ class Jobs:
             return variables.expand(text, known, who=who, where=where)
 
         return {key: references.text(value, scope, expand) for key, value in given.items()}
-
-    def _context(self, scope: references.Scope, batch: int | None) -> Record:
-        """What the command finds as JSON on its standard input."""
-        return {
-            "run": self.run.run_id,
-            "workflow": self.run.plan["name"],
-            "date": self.run.header["date"],
-            "input": self.run.header.get("input"),
-            "steps": scope.steps,
-            "item": None if scope.item is references.ABSENT else scope.item,
-            "batch_id": batch,
-        }
 
     def _folder(self, agent: str | None) -> str:
         """Where a command works: in the agent's worktree, once a step of this run or of another has made it."""

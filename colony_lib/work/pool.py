@@ -11,7 +11,7 @@ import sys
 from colony_lib.base import files, jsontext, locks
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import paths, runs
-from colony_lib.work import stream
+from colony_lib.work import context, stream
 from colony_lib.work.command import Attempt
 from colony_lib.work.wrapper import Workplace
 
@@ -47,7 +47,7 @@ class Worker:
     def send(self, job: Record) -> None:
         """Give it a job; BrokenPipeError when it has died."""
         self.job = job
-        files.write_all(self._to, jsontext.dumps(job).encode() + b"\n")
+        files.write_all(self._to, jsontext.dumps(context.packed(job)).encode() + b"\n")
 
     def tell_stop(self) -> None:
         """Ask it to end what it does."""

@@ -11,7 +11,7 @@ import time
 from colony_lib.base import files, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import env, executor_rules, paths, runs
-from colony_lib.work import tickets
+from colony_lib.work import context, tickets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Remote:
         slot, ticket = tickets.issue(self._run.run_id, avoid)
         self.jobs[slot] = job
         asked = executor_rules.amounts(self.executor, resources)
-        self._say({"job": {**job, "slot": slot, "ticket": ticket}, "resources": asked})
+        self._say({"job": {**context.packed(job), "slot": slot, "ticket": ticket}, "resources": asked})
         job["ticket"] = ticket
 
     def receive(self) -> list[Record]:

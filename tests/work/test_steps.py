@@ -428,3 +428,29 @@ def test_the_engine_records_its_own_metrics(colony: Colony) -> None:
         assert colony.json("metrics", "show", name, "--json")["count"] == 1
     shown = colony.json("metrics", "show", "workflow.step.duration_seconds", "--json")
     assert shown["points"][0]["labels"] == {"workflow": "w", "step": "a"}
+
+
+def test_batches_read_what_came_before_on_their_standard_input_however_large_it_is(colony: Colony) -> None:
+    """A large list of items is in a file that all batches share; what a command reads is what it would read of a small one."""
+    code = "import json; print(json.dumps([{'n': n, 'text': 'ä\\u2028' * 20} for n in range(%d)]))"
+    read = "import json, sys; text = sys.stdin.read(); print(json.dumps({'keys': list(json.loads(text)), 'read': json.loads(text)}))"
+    colony.write("list.py", code % 3)
+    colony.write("read.py", read)
+    colony.workflow(
+        "w",
+        "steps:\n  - {name: list, run: python3 list.py}\n"
+        "  - {name: each, depends_on: [list], for_each: '{{steps.list.output}}', run: python3 read.py}\n",
+    )
+    for count, is_shared in ((3, False), (300, True)):
+        colony.write("list.py", code % count)
+        run = colony("workflow", "run", "w", "-q", "--date", "2026-11-20").out.strip()
+        _, each = colony.json("workflow", "status", run, "--json")["steps"]
+        items = [{"n": number, "text": "ä\u2028" * 20} for number in range(count)]
+        for number in (0, count - 1):
+            said = each["output"][number]
+            assert said["keys"] == ["run", "workflow", "date", "input", "steps", "item", "batch_id"]
+            assert said["read"] == {
+                "run": run, "workflow": "w", "date": "2026-11-20", "input": {}, "item": items[number], "batch_id": number,
+                "steps": {"list": {"status": "completed", "output": items}},
+            }  # fmt: skip
+        assert (colony.root / f".colony/runs/{run}/steps/each/context.json").exists() is is_shared
