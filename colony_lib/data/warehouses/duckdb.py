@@ -279,9 +279,9 @@ class DuckDB(Common):
 
     # --- for warehouses that read and check their rows here
 
-    def write_csv(self, select: str, fd: int) -> None:
-        """Write rows as CSV to a descriptor: NULL as nothing, an empty text as two quotes."""
-        self.run(f"COPY {select} TO '/dev/fd/{fd}' (FORMAT csv, HEADER false)")
+    def write_csv(self, select: str, fd: int, *, quoted: bool = False) -> None:
+        """Write rows as CSV to a descriptor: NULL as nothing, an empty text as two quotes. `quoted`: every value."""
+        self.run(f"COPY {select} TO '/dev/fd/{fd}' (FORMAT csv, HEADER false{', FORCE_QUOTE *' * quoted})")
 
     def stream(self, select: str) -> Any:
         """The rows of a query as an Arrow stream (the capsule of its C interface)."""

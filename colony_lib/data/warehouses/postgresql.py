@@ -186,12 +186,11 @@ class PostgreSQL(Remote):
         kinds = ", ".join(f"{quote(name)} {self.type_name(kind)}" for name, kind in staged.columns.items())
         self.run(f"DROP TABLE IF EXISTS pg_temp.{quote(staged.table)}")
         self.run(f"CREATE TEMP TABLE {quote(staged.table)} ({kinds})")
-        self._copy(staged.table, staged)
+        self._copy(staged.table, staged.columns, staged)
         self.run(f"ANALYZE {quote(staged.table)}")
 
-    def _copy(self, table: str, staged: Staged) -> None:
-        columns = list(staged.columns)
-        copied = postgresql_rows.copy_in(self, quote(table), columns, quote(staged.table), staged.where)
+    def _copy(self, table: str, kinds: dict[str, str], staged: Staged) -> None:
+        copied = postgresql_rows.copy_in(self, quote(table), kinds, quote(staged.table), staged.rows, staged.where)
         if copied != staged.rows:
             raise ColonyError(
                 f"{copied:,} of {staged.rows:,} rows reached the warehouse", where=staged.where, code=FAILED
@@ -202,7 +201,7 @@ class PostgreSQL(Remote):
         if self.is_settled(staged) or not postgresql_rows.takes(self, table, staged):
             super().append(table, staged)
         else:
-            self._copy(table, staged)
+            self._copy(table, postgresql_rows.column_kinds(self, table, staged), staged)
 
     def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
         self._hold(table)

@@ -1,4 +1,5 @@
-"""Rows between the staging DuckDB and a PostgreSQL server, by COPY: both ways through a pipe, while both ends work.
+"""Rows between the staging DuckDB and a PostgreSQL server, by COPY: CSV both ways through a pipe, while both ends work;
+many rows go there in binary, see postgresql_binary.
 
 An upsert reads the table back where it is not far larger than what is loaded: what differs is found in DuckDB, whose
 joins are many times quicker, and only that is sent. The table is held against other writers from before it is read.
@@ -24,18 +25,55 @@ _SOME = 1 << 16  # as much as a pipe takes
 _FAR_LARGER = 4  # times the rows that are loaded: there the server finds them quicker than they are read
 _BACK = "colony_back"  # the table as it was read back
 _PLACE = "colony_place"  # where a row of the table lies
+_MANY = 2_000_000  # values; for fewer, importing numpy takes longer than it spares
+# DuckDB hands 122,880 rows over at once: bytes of the texts of each at most, or of all that it has.
+_SHORT, _LITTLE = 1 << 9, 1 << 28
+_BINARY = {"BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "VARCHAR", "JSON"}
 T = TypeVar("T")
 
 
-def copy_in(db: PostgreSQL, table: str, columns: list[str], select: str, where: str) -> int:
-    """Send what a query of the staging DuckDB gives into a table; how many rows arrived."""
+def copy_in(db: PostgreSQL, table: str, kinds: dict[str, str], select: str, rows: int, where: str) -> int:
+    """Send the rows that a query of the staging DuckDB gives, about so many, into a table's columns {name: type}; how
+    many arrived. A type is DuckDB's where the column's is what `db` has for it, else the server's own."""
+    if rows * len(kinds) >= _MANY and _BINARY.issuperset(kinds.values()) and _is_slender(db, kinds, select):
+        return _copy_binary(db, table, kinds, select, where)
+    return _copy_csv(db, table, list(kinds), select, where)
+
+
+def _is_slender(db: PostgreSQL, kinds: dict[str, str], select: str) -> bool:
+    """Whether as many rows as come at once are little in memory, whatever texts are in them."""
+    if db.staging.one("SELECT sum(memory_usage_bytes + temporary_storage_bytes) FROM duckdb_memory()") <= _LITTLE:
+        return True
+    texts = [f"max(strlen({quote(name)}))" for name, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
+    longest = db.staging.rows(f"SELECT {', '.join(texts)} FROM {select}")[0] if texts else ()
+    return sum(length or 0 for length in longest) <= _SHORT
+
+
+def _copy_binary(db: PostgreSQL, table: str, kinds: dict[str, str], select: str, where: str) -> int:
+    from colony_lib.data.warehouses import postgresql_binary
+
+    doing, names = f"cannot hand '{where}' over", ", ".join(map(quote, kinds))
+    made = postgresql_binary.copied(db.staging.stream(f"FROM {select}"), list(kinds.values()), doing)
+
+    def send() -> int:
+        with db.connection.cursor() as cursor:
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)") as copy:
+                for piece in made:
+                    copy.write(piece)
+            return int(cursor.rowcount)
+
+    return int(db.did(send, doing))
+
+
+def _copy_csv(db: PostgreSQL, table: str, columns: list[str], select: str, where: str) -> int:
     reading, writing = os.pipe()
     failures: list[BaseException] = []
     names = ", ".join(map(quote, columns))
 
     def write() -> None:
         try:
-            db.staging.write_csv(select, writing)
+            # To a server before 18 a line of nothing but \. is the end, which a single column may hold.
+            db.staging.write_csv(select, writing, quoted=len(columns) == 1)
         except BaseException as error:
             failures.append(error)
         finally:
@@ -107,6 +145,15 @@ def _written(fd: int, block: bytearray) -> bool:
     return True
 
 
+def column_kinds(db: PostgreSQL, table: str, staged: Staged) -> dict[str, str]:
+    """{column: type}, as `copy_in` wants them, of staged rows that the table `takes`."""
+    there, own = {column.lower(): kind for column, kind in (db.columns(table) or {}).items()}, db.type_names.values()
+    return {
+        column: kind if column not in staged.empty or there[column.lower()] in own else there[column.lower()]
+        for column, kind in staged.columns.items()
+    }
+
+
 def takes(db: PostgreSQL, table: str, staged: Staged, *, alone: bool = False) -> bool:
     """Whether COPY into the table does what INSERT of the staged rows would: their types are the table's, no rule and
     no row security stand before it. `alone`: and its rows are all in itself, not in partitions or heirs, and texts
@@ -144,7 +191,7 @@ def upsert(db: PostgreSQL, table: str, staged: Staged, key: list[str]) -> tuple[
         _change(db, table, staged, key, differing)
     if fresh:
         select = duckdb_upsert.fresh(staged) if before else quote(staged.table)
-        _whole(copy_in(db, quote(table), list(staged.columns), select, staged.where), fresh)
+        _whole(copy_in(db, quote(table), column_kinds(db, table, staged), select, fresh, staged.where), fresh)
     return fresh + differing, matching + fresh
 
 
@@ -156,7 +203,8 @@ def _change(db: PostgreSQL, table: str, staged: Staged, key: list[str], rows: in
     db.run(f"DROP TABLE IF EXISTS pg_temp.{changed}")
     db.run(f"CREATE TEMP TABLE {changed} ({', '.join([f'{_PLACE} tid', *kinds])})")
     select = duckdb_upsert.differing(staged, rest, _PLACE)
-    _whole(copy_in(db, changed, [_PLACE, *rest], select, staged.where), rows)
+    given = {_PLACE: "tid", **{name: staged.columns[name] for name in rest}}
+    _whole(copy_in(db, changed, given, select, rows, staged.where), rows)
     changes = ", ".join(f"{quote(name)} = {values[name]}" for name in rest)
     done = db.run(
         f"UPDATE {quote(table)} AS t SET {changes} FROM {changed} AS s WHERE t.ctid = s.{_PLACE}",

@@ -29,8 +29,7 @@ CASES = (
     ("postgresql", "tenth", f"PostgreSQL: {TENTH}", 1, CONFLICT),
     ("sqlite", "append", "SQLite: append", 1, "≤ 0.8 × `executemany`"),
 )
-# Why these two miss their aims.
-WHY_COPY = "; CSV too: binary is taken a fifth quicker, but made by SQL it costs more than that"
+# Why it misses its aim.
 WHY_WHOLE = "; the script checks and hashes nothing"
 KINDS = {"integer": "BIGINT", "string": "VARCHAR", "datetime": "TIMESTAMP"}
 
@@ -44,8 +43,7 @@ def rows(sizes: Sizes) -> list[Row]:
 
 def measure(bench: Bench) -> Iterator[Figure]:
     for engine, case, _, times, _ in CASES:
-        made = in_one_process(bench, engine, case, times)
-        yield figure(made, WHY_COPY if (engine, case) == ("postgresql", "append") else "")
+        yield figure(in_one_process(bench, engine, case, times))
     yield figure(whole(bench), WHY_WHOLE)
 
 
