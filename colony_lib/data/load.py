@@ -197,7 +197,9 @@ def _staged(pipeline: Pipeline, warehouse: Warehouse, item: Item) -> Staged:
     fields = (pipeline.dataset(item.dataset).get("schema") or {}).get("fields") or []
     declared = {field["name"]: field["type"] for field in fields if field.get("type", "any") != "any"}
     found = item.head.get("columns")
-    staged = warehouse.stage(item.dataset, item.fd, declared, found if isinstance(found, dict) else {}, item.shown)
+    staged = warehouse.stage(
+        item.dataset, item.fd, declared, found if isinstance(found, dict) else {}, item.kinds, item.shown
+    )
     after = os.fstat(item.fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise ColonyError("the file was changed while it was read", where=item.shown, fix="try again", code=FAILED)

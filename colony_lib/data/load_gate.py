@@ -18,6 +18,7 @@ from colony_lib.data.pipeline import Pipeline
 PASSING = ("PASS", "WARN")
 _BLOCK = 1 << 20
 _SHARING = {"append", "upsert"}  # modes in which several datasets may have one table
+_KINDS = {"integer": "BIGINT", "number": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN", "null": ""}
 RESERVED = "colony_"  # tables whose names start so are Colony's own
 
 
@@ -29,8 +30,8 @@ class Item:
     """
 
     __slots__ = (
-        "dataset", "fd", "file", "head", "key", "load_id", "mode", "quality_score", "rows_sha256", "sha256", "shown",
-        "source", "table", "validation",
+        "dataset", "fd", "file", "head", "key", "kinds", "load_id", "mode", "quality_score", "rows_sha256", "sha256",
+        "shown", "source", "table", "validation",
     )  # fmt: skip
 
     def __init__(self, dataset: str, settings: dict[str, Any], file: str, shown: str) -> None:
@@ -46,6 +47,7 @@ class Item:
         self.fd = -1
         self.head: dict[str, Any] = {}
         self.sha256 = self.rows_sha256 = self.load_id = ""
+        self.kinds: dict[str, dict[str, int]] = {}  # see warehouses.Warehouse.stage
         self.validation: str | None = None
         self.quality_score: float | None = None
 
@@ -195,6 +197,7 @@ def _pass(pipeline: Pipeline, item: Item, date: str, unchecked: bool) -> None:
         item.validation = str(report.get("status"))
         score = report.get("quality_score")
         item.quality_score = float(score) if isinstance(score, int | float) else None
+        item.kinds = _kinds(report.get("kinds"))
     if unchecked or item.validation in PASSING:
         return
     if report is None:
@@ -218,6 +221,18 @@ def _pass(pipeline: Pipeline, item: Item, date: str, unchecked: bool) -> None:
         fix="nothing was loaded; correct the data, or load it unchecked with --unchecked",
         code=FAILED,
     )
+
+
+def _kinds(told: Any) -> dict[str, dict[str, int]]:
+    """{column: {JSON kind, as DuckDB names it: values}} of what a validation report tells of the kinds; {} unless all
+    columns have one kind each."""
+    found: dict[str, dict[str, int]] = {}
+    for name, column in told.items() if isinstance(told, dict) else ():
+        kind, values = (column.get("kind"), column.get("values")) if isinstance(column, dict) else (None, None)
+        if not isinstance(kind, str) or kind not in _KINDS or not isinstance(values, int):
+            return {}
+        found[name] = {_KINDS[kind]: values} if values else {}
+    return found
 
 
 def _report(path: str, shown: str, again: str) -> Any:

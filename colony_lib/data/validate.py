@@ -92,9 +92,10 @@ def judge(
     date: str | None = None,
     history: Sequence[Day] = (),
     warehouse: Callable[[str, list[str]], list[tuple[Any, ...]]] | None = None,
+    final: bool = False,
 ) -> dict[str, Any]:
     """The report's part about a table: {record_count, status, quality_score, checks, error_count, rows_flagged,
-    errors, flagged, statistics}.
+    errors, flagged, statistics}, and `kinds` of a `final` one, as transform writes it.
 
     `lexical`: texts are read as the schema's types, as in CSV. `unread` and `rejected` records count as errors.
     `lookup` gives the dataset of a foreign key, and `warehouse` (table, columns) the keys in a table. Without a `date`
@@ -102,6 +103,7 @@ def judge(
     """
     count = len(raw)
     raw = raw.reset_index(drop=True)
+    kinds = {"kinds": _kinds(raw)} if final else {}
     raw = _blanked(raw, expected.schema)
     frame, problems = _cast(raw, expected.schema, lexical, columns or {})
     subject = Subject(
@@ -120,7 +122,17 @@ def judge(
         "errors": [_error(subject, problem) for problem in problems],
         "flagged": _flagged(subject),
         "statistics": subject.statistics,
+        **kinds,
     }
+
+
+def _kinds(raw: Frame) -> dict[str, dict[str, Any]]:
+    """{column: {kind, values}}: what kind the values are of (any: of several), and how many are not null."""
+    found = {}
+    for name in map(str, raw.columns):
+        column = raw[name]
+        found[name] = {"kind": table.kind(column), "values": len(raw) - int(table.absent(column).sum())}
+    return found
 
 
 def status(found: Sequence[Mapping[str, Any]]) -> str:

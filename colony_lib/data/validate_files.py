@@ -164,6 +164,7 @@ class Gate:
             date=target.date,
             history=history.earlier(self.pipeline, target.dataset, target.date, _days(expected)),
             warehouse=self._loaded,
+            final=target.ours,
         )
         return {
             "v": 1,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import escape
+from colony_lib.data.warehouses.duckdb_types import Kinds
 
 DEFAULT = "duckdb:///warehouse/warehouse.duckdb"
 SCHEMES = {
@@ -62,10 +63,13 @@ class Warehouse(Protocol):
 
     shown: str  # for people and receipts: no password, and relative to the root where it can be
 
-    def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
+    def stage(
+        self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], kinds: Kinds, where: str
+    ) -> Staged:
         """Read the envelope open at `fd` into a temporary table, for SQL to see once `settle` was called. `declared`
         are the Table Schema types that pipeline.yml gives columns, `found` those that the transformer found in the
-        others (it may be wrong). Refuses (FAILED) what is not whole or does not fit the types; columns that are
+        others (it may be wrong), `kinds` {column: {JSON kind: values}} what the validation of this very file has told
+        of all of them ({}: nothing). Refuses (FAILED) what is not whole or does not fit the types; columns that are
         declared and absent are not missed here (a transformation may have dropped them)."""
 
     def check_key(self, staged: Staged, key: list[str]) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from colony_lib.base import files
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data.warehouses import Staged, duckdb_rows, duckdb_upsert, receipts, relative
+from colony_lib.data.warehouses import Staged, duckdb_once, duckdb_rows, duckdb_upsert, receipts, relative
 from colony_lib.data.warehouses.common import Common
 from colony_lib.data.warehouses.duckdb_signals import Signals
+from colony_lib.data.warehouses.duckdb_types import Kinds
 from colony_lib.data.warehouses.sqltext import (
     EXACT,
     another_type,
@@ -216,8 +217,11 @@ class DuckDB(Common):
 
     # --- rows
 
-    def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
-        return duckdb_rows.stage(self, name, fd, declared, found, where)
+    def stage(
+        self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], kinds: Kinds, where: str
+    ) -> Staged:
+        staged = duckdb_once.stage(self, name, fd, declared, found, kinds, where) if kinds else None
+        return staged or duckdb_rows.stage(self, name, fd, declared, found, where)
 
     def check_key(self, staged: Staged, key: list[str]) -> None:
         duckdb_rows.check_key(self, staged, key)

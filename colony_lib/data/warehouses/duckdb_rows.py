@@ -1,8 +1,6 @@
 """Rows into DuckDB: reads an envelope by DuckDB itself, finds each column's type and checks every value.
 
-The envelope has one record on a line, so the lines are read as text in bounded memory and parsed in SQL. A JSON value
-is taken as the column's type or refused, never bent to it: DuckDB's own casts would make 2 of 1.5 and drop the
-`+05:00` of a time.
+The envelope has one record on a line, so the lines are read as text in bounded memory and parsed in SQL.
 """
 
 from __future__ import annotations
@@ -15,52 +13,30 @@ from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged
-from colony_lib.data.warehouses.sqltext import EXACT, literal, quote
+from colony_lib.data.warehouses.duckdb_types import (
+    DATE,
+    KINDS,
+    MOMENT,
+    NUMBERS,
+    TYPES,
+    WHOLE,
+    WORDS,
+    Kinds,
+    expression,
+    pointer,
+    quick,
+    reading,
+    text_of,
+    zoned,
+)
+from colony_lib.data.warehouses.sqltext import literal, quote
 
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.duckdb import DuckDB
 
-Kinds = dict[str, dict[str, int]]  # {column: {JSON kind: rows}}, without nulls
 LINE_LIMIT = 64 * 1024 * 1024  # bytes of one record
 LINE_USUAL = 1024 * 1024
 _FIELD_MARK = "\x01"  # JSON cannot hold it unescaped, so no line is ever split at it
-
-# Table Schema type → (the type json_transform reads, the column's type). `_expression` goes from one to the other.
-_TYPES = {
-    "string": ("VARCHAR", "VARCHAR"),
-    "integer": ("VARCHAR", "BIGINT"),
-    "year": ("VARCHAR", "BIGINT"),
-    "number": ("DOUBLE", "DOUBLE"),
-    "boolean": ("BOOLEAN", "BOOLEAN"),
-    "date": ("VARCHAR", "DATE"),
-    "time": ("VARCHAR", "TIME"),
-    "datetime": ("VARCHAR", "TIMESTAMP"),
-    "yearmonth": ("VARCHAR", "VARCHAR"),
-    "duration": ("VARCHAR", "VARCHAR"),
-    "geopoint": ("JSON", "JSON"),
-    "geojson": ("JSON", "JSON"),
-    "object": ("JSON", "JSON"),
-    "array": ("JSON", "JSON"),
-    "any": ("JSON", "JSON"),
-}
-_NUMBERS = {"BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE"}
-_WHOLE = _NUMBERS - {"DOUBLE"}
-_TEXT = frozenset({"VARCHAR"})
-_KINDS = {  # JSON's kinds, as DuckDB names them, that a type accepts
-    **{kind: frozenset(_NUMBERS) for kind in ("integer", "year", "number")},
-    **{kind: _TEXT for kind in ("string", "date", "time", "datetime", "yearmonth", "duration")},
-    "boolean": frozenset({"BOOLEAN"}),
-    "object": frozenset({"OBJECT"}),
-    "array": frozenset({"ARRAY"}),
-}
-_WORDS = {
-    **dict.fromkeys(_WHOLE, "whole numbers"), "DOUBLE": "numbers", "VARCHAR": "text", "BOOLEAN": "true or false",
-    "OBJECT": "objects", "ARRAY": "lists",
-}  # fmt: skip
-_DATE = r"\d{4}-\d{2}-\d{2}"
-_CLOCK = r"\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
-_ZONE = r"(Z|[+-]\d{2}(:?\d{2})?)"
-_MOMENT = f"{_DATE}[T ]{_CLOCK}{_ZONE}?"
 
 
 def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
@@ -71,41 +47,45 @@ def stage(db: DuckDB, name: str, fd: int, declared: dict[str, str], found: dict[
         return Staged(table, {}, 0, set(), set(), set(), set(), where)
     keys, kinds = _alike(db, lines, where) or _unlike(db, lines, where)
     types = {key: _type(db, lines, key, kinds[key], declared.get(key), found.get(key), where) for key in keys}
-    columns = {key: _TYPES[types[key]][1] for key in keys}
     _transform(db, lines, table, types, kinds)
     _check_values(db, lines, table, keys, types, kinds, where)
-    zoned = {key for key in keys if types[key] == "datetime" and kinds[key] and _is_zoned(db, lines, key, where)}
+    with_offset = {key for key in keys if types[key] == "datetime" and kinds[key] and _is_zoned(db, lines, key, where)}
     db.run(f"DROP TABLE {quote(lines)}")
-    empty = {key for key in keys if not kinds[key]}
-    guessed = {key for key in empty if key not in declared and found.get(key) not in _KINDS}
-    return Staged(table, columns, rows, {key for key in keys if key in declared}, empty, guessed, zoned, where)
+    return staged(table, rows, types, kinds, declared, found, with_offset, where)
+
+
+def staged(
+    table: str,
+    rows: int,
+    types: dict[str, str],
+    kinds: Kinds,
+    declared: dict[str, str],
+    found: dict[str, str],
+    with_offset: set[str],
+    where: str,
+) -> Staged:
+    """What is to be known of the table of the rows, which is made."""
+    columns = {key: TYPES[kind][1] for key, kind in types.items()}
+    empty = {key for key in types if not kinds[key]}
+    guessed = {key for key in empty if key not in declared and found.get(key) not in KINDS}
+    return Staged(table, columns, rows, {key for key in types if key in declared}, empty, guessed, with_offset, where)
 
 
 def _transform(db: DuckDB, lines: str, table: str, types: dict[str, str], kinds: Kinds) -> None:
-    """Make the table of the rows. Whole numbers are read as numbers, which is quicker; where a value is not one so
-    (it may be too large for it to be told), its column is read as text, which tells every digit."""
+    """Make the table of the rows."""
     exact: set[str] = set()
     while True:
-        read = {key: _TYPES[kind][0] for key, kind in types.items()}
-        wanted = {key: _expression(kind, quote(key)) for key, kind in types.items()}
-        quick = {key for key, kind in types.items() if kind in ("integer", "year") and key not in exact}
-        for key in quick:
-            if kinds[key].keys() <= {"BIGINT", "UBIGINT"}:
-                read[key], wanted[key] = "BIGINT", quote(key)
-            elif kinds[key].keys() <= {"BIGINT", "UBIGINT", "DOUBLE"}:
-                read[key], wanted[key] = (
-                    "DOUBLE",
-                    f"CASE WHEN {_whole(quote(key))} THEN try_cast({quote(key)} AS BIGINT) END",
-                )
+        read, wanted = reading(types, kinds, exact)
         source = f"SELECT unnest(json_transform(line, {literal(jsontext.dumps(read))})) FROM {quote(lines)}"
         shown = ", ".join(f"{value} AS {quote(key)}" for key, value in wanted.items())
         db.run(f"CREATE OR REPLACE TEMP TABLE {quote(table)} AS SELECT {shown} FROM ({source})")
-        exact = {key for key, count in _counts(db, table, quick).items() if count != sum(kinds[key].values())}
+        found = counts(db, table, quick(types) - exact)
+        exact = {key for key, count in found.items() if count != sum(kinds[key].values())}
         if not exact:
             return
 
 
-def _counts(db: DuckDB, table: str, keys: Collection[str]) -> dict[str, int]:
+def counts(db: DuckDB, table: str, keys: Collection[str]) -> dict[str, int]:
     """How many values each of the columns has."""
     if not keys:
         return {}
@@ -113,25 +93,36 @@ def _counts(db: DuckDB, table: str, keys: Collection[str]) -> dict[str, int]:
     return dict(zip(keys, found, strict=True))
 
 
-def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
+def record_count(fd: int, where: str) -> int:
+    """How many records the file's head says there are. ColonyError (FAILED): its head or its end is not there."""
     size = os.fstat(fd).st_size
     head, end = os.pread(fd, 1 << 20, 0).partition(b"\n")[0], os.pread(fd, 16, max(size - 16, 0))
     if not head.endswith(b'"data":[') or not end.rstrip().endswith(b"]}"):
         raise ColonyError("the file is not whole", where=where, fix="run 'colony transform' again", code=FAILED)
-    said = jsontext.loads(head + b"]}", where=where).get("record_count")
+    said: int = jsontext.loads(head + b"]}", where=where).get("record_count")
+    return said
+
+
+def records(fd: int, limit: int) -> str:
+    """SQL of the file's records, each as the text of its `line`, none longer than `limit` bytes."""
     # By descriptor, not by name: it is this very file that was checked, whatever has taken its name since, and
     # no character of a path is taken for a pattern.
-    reader = (
-        f"read_csv('/dev/fd/{fd}', columns={{'line': 'VARCHAR'}}, delim='{_FIELD_MARK}', quote='', escape='', "
-        f"comment='', header=false, auto_detect=false, new_line='\\n', max_line_size="
+    return (
+        f"(SELECT regexp_replace(line, ',$', '') AS line FROM read_csv('/dev/fd/{fd}', columns={{'line': 'VARCHAR'}}, "
+        f"delim='{_FIELD_MARK}', quote='', escape='', comment='', header=false, auto_detect=false, new_line='\\n', "
+        f"max_line_size={min(os.fstat(fd).st_size + 1, limit)}) "
+        "WHERE starts_with(line, '{') AND NOT ends_with(line, '['))"
     )
+
+
+def _read_lines(db: DuckDB, lines: str, fd: int, where: str) -> int:
+    said, size = record_count(fd, where), os.fstat(fd).st_size
     # A file is read by several threads at once only when its lines must be short. Where one is not, or anything else
     # is wrong, it is read again by one, which then says what.
     for limit in (LINE_USUAL, LINE_LIMIT):
         try:
             db.run(
-                f"CREATE OR REPLACE TEMP TABLE {quote(lines)} AS SELECT regexp_replace(line, ',$', '') AS line "
-                f"FROM {reader}{min(size + 1, limit)}) WHERE starts_with(line, '{{') AND NOT ends_with(line, '[')",
+                f"CREATE OR REPLACE TEMP TABLE {quote(lines)} AS FROM {records(fd, limit)}",
                 doing=f"cannot read '{where}'",
             )
             break
@@ -155,7 +146,7 @@ def _alike(db: DuckDB, lines: str, where: str) -> tuple[list[str], Kinds] | None
     [(keys,)] = db.rows(f"SELECT json_keys(line) FROM {quote(lines)} LIMIT 1", doing=doing)
     if not keys or len(set(keys)) < len(keys):
         return None
-    pointers = ", ".join(_pointer(key) for key in keys)
+    pointers = ", ".join(pointer(key) for key in keys)
     # A key that is missing has no kind, and leaves no word in the text.
     found = db.rows(
         f"SELECT array_to_string(json_type(line, [{pointers}]), ' '), len(json_keys(line)), count(*) "
@@ -170,7 +161,7 @@ def _alike(db: DuckDB, lines: str, where: str) -> tuple[list[str], Kinds] | None
         for key, kind in zip(keys, words, strict=True):
             if kind != "NULL":
                 kinds[key][kind] = kinds[key].get(kind, 0) + count
-    return _named(keys, where), kinds
+    return named(keys, where), kinds
 
 
 def _unlike(db: DuckDB, lines: str, where: str) -> tuple[list[str], Kinds]:
@@ -188,10 +179,10 @@ def _keys(db: DuckDB, lines: str, where: str) -> list[str]:
             twice = next(key for key in keys if keys.count(key) > 1)
             raise ColonyError(f"a record has '{escape(twice)}' twice", where=where, code=FAILED)
         found.update(dict.fromkeys(keys))
-    return _named([*found], where)
+    return named([*found], where)
 
 
-def _named(keys: list[str], where: str) -> list[str]:
+def named(keys: list[str], where: str) -> list[str]:
     """The keys; refused: names that cannot be a table's."""
     folded: dict[str, str] = {}
     for key in keys:
@@ -210,7 +201,7 @@ def _named(keys: list[str], where: str) -> list[str]:
 
 
 def _kinds(db: DuckDB, lines: str, keys: list[str]) -> Kinds:
-    pointers = ", ".join(_pointer(key) for key in keys)
+    pointers = ", ".join(pointer(key) for key in keys)
     found = db.rows(
         f"SELECT place, kind, sum(n) FROM (SELECT unnest(range(len(kinds))) AS place, unnest(kinds) AS kind, n FROM "
         f"(SELECT json_type(line, [{pointers}]) AS kinds, count(*) AS n FROM {quote(lines)} GROUP BY 1)) "
@@ -228,12 +219,12 @@ def _type(
     """The Table Schema type of a column: the declared one, else what the transformer found if the values have it,
     else what the values have."""
     if declared is not None:
-        wanted = declared if declared in _TYPES else "any"
-        wrong = [kind for kind in kinds if kind not in _KINDS.get(wanted, {kind})]
+        wanted = declared if declared in TYPES else "any"
+        wrong = [kind for kind in kinds if kind not in KINDS.get(wanted, {kind})]
         if wrong:
             raise _misfit(db, lines, key, wanted, wrong, kinds, where)
         return wanted
-    if found in _KINDS and set(kinds) <= _KINDS[found]:
+    if found in KINDS and set(kinds) <= KINDS[found]:
         return found
     return _inferred(db, lines, key, kinds, where)
 
@@ -241,24 +232,24 @@ def _type(
 def _inferred(db: DuckDB, lines: str, key: str, kinds: dict[str, int], where: str) -> str:
     """The type that every value of an undeclared column has."""
     found = set(kinds)
-    if found <= _WHOLE and found:
+    if found <= WHOLE and found:
         return "integer"
-    if found and found <= _NUMBERS:
+    if found and found <= NUMBERS:
         return "number"
     if found == {"BOOLEAN"}:
         return "boolean"
     if found and found <= {"OBJECT", "ARRAY"}:
         return "object" if found == {"OBJECT"} else "any"
     if found == {"VARCHAR"}:
-        value = _text_of(key)
+        value = text_of(key)
         dates, moments = db.rows(
-            f"SELECT count(*) FILTER (regexp_full_match({value}, {literal(_DATE)})), "
-            f"count(*) FILTER (regexp_full_match({value}, {literal(_MOMENT)})) FROM {quote(lines)}"
+            f"SELECT count(*) FILTER (regexp_full_match({value}, {literal(DATE)})), "
+            f"count(*) FILTER (regexp_full_match({value}, {literal(MOMENT)})) FROM {quote(lines)}"
         )[0]
         return "date" if dates == kinds["VARCHAR"] else "datetime" if moments == kinds["VARCHAR"] else "string"
     if not found:
         return "string"
-    words = " and ".join(sorted({_WORDS[kind] for kind in found}))
+    words = " and ".join(sorted({WORDS[kind] for kind in found}))
     raise ColonyError(
         f"column '{escape(key)}' holds {words}",
         where=where,
@@ -271,17 +262,17 @@ def _misfit(
     db: DuckDB, lines: str, key: str, wanted: str, wrong: list[str], kinds: dict[str, int], where: str
 ) -> ColonyError:
     number = sum(kinds[kind] for kind in wrong)
-    pointer = _pointer(key)
+    place = pointer(key)
     among = ", ".join(map(literal, wrong))
-    condition = f"json_type(line, {pointer}) IN ({among})"
+    condition = f"json_type(line, {place}) IN ({among})"
     return _refusal(db, lines, key, wanted, condition, number, where)
 
 
 def _refusal(db: DuckDB, lines: str, key: str, wanted: str, condition: str, number: int, where: str) -> ColonyError:
     """The error for values that are not of the column's type, with the first one and its line in the file."""
-    pointer = _pointer(key)
+    place = pointer(key)
     row, value = db.rows(
-        f"SELECT rowid, json_extract(line, {pointer}) FROM {quote(lines)} WHERE {condition} ORDER BY rowid LIMIT 1"
+        f"SELECT rowid, json_extract(line, {place}) FROM {quote(lines)} WHERE {condition} ORDER BY rowid LIMIT 1"
     )[0]
     return ColonyError(
         f"{plural(number, 'value')} of column '{escape(key)}' {'is' if number == 1 else 'are'} no {wanted}"
@@ -290,43 +281,6 @@ def _refusal(db: DuckDB, lines: str, key: str, wanted: str, condition: str, numb
         fix="run 'colony validate-data' on it",
         code=FAILED,
     )
-
-
-def _pointer(key: str) -> str:
-    """The JSON Pointer to a column, in SQL."""
-    return literal("/" + key.replace("~", "~0").replace("/", "~1"))
-
-
-def _text_of(key: str) -> str:
-    return f"json_extract_string(line, {_pointer(key)})"
-
-
-def _whole(number: str) -> str:
-    """SQL that tells whether a double is one whole number and no other: 517.0 is 517."""
-    return f"{number} = trunc({number}) AND abs({number}) < {EXACT}"
-
-
-def _expression(kind: str, value: str) -> str:
-    """SQL that gives the value in the column's type, or NULL when it is none of that type."""
-    if kind in ("integer", "year"):
-        number = f"try_cast({value} AS DOUBLE)"
-        return (
-            f"CASE WHEN regexp_full_match({value}, '-?\\d+') THEN try_cast({value} AS BIGINT) "
-            f"WHEN {_whole(number)} THEN try_cast({number} AS BIGINT) END"
-        )
-    if kind == "number":
-        return f"CASE WHEN isfinite({value}) THEN {value} END"
-    if kind == "date":
-        return f"CASE WHEN regexp_full_match({value}, {literal(_DATE)}) THEN try_cast({value} AS DATE) END"
-    if kind == "time":
-        return f"CASE WHEN regexp_full_match({value}, {literal(_CLOCK)}) THEN try_cast({value} AS TIME) END"
-    if kind == "datetime":
-        zoned = f"regexp_full_match({value}, {literal('.*' + _CLOCK + _ZONE)})"
-        return (
-            f"CASE WHEN NOT regexp_full_match({value}, {literal(_MOMENT)}) THEN NULL WHEN {zoned} "
-            f"THEN try_cast({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' ELSE try_cast({value} AS TIMESTAMP) END"
-        )
-    return value
 
 
 def _check_values(
@@ -338,31 +292,30 @@ def _check_values(
     kinds: Kinds,
     where: str,
 ) -> None:
-    for key, count in _counts(db, table, keys).items():
+    for key, count in counts(db, table, keys).items():
         given = sum(kinds[key].values())
         if count != given:
-            text = _text_of(key)
+            text = text_of(key)
             value = f"try_cast({text} AS DOUBLE)" if types[key] == "number" else text
-            condition = f"{text} IS NOT NULL AND ({_expression(types[key], value)}) IS NULL"
+            condition = f"{text} IS NOT NULL AND ({expression(types[key], value)}) IS NULL"
             raise _refusal(db, lines, key, types[key], condition, given - count, where)
 
 
 def _is_zoned(db: DuckDB, lines: str, key: str, where: str) -> bool:
     """Whether the times carry a UTC offset: those that do are kept in UTC, others as they are. Both in one column mean
     two things, and are refused."""
-    ends = literal(".*" + _CLOCK + _ZONE)
-    zoned, plain = db.rows(
-        f"SELECT count(*) FILTER (regexp_full_match({_text_of(key)}, {ends})), "
-        f"count(*) FILTER (NOT regexp_full_match({_text_of(key)}, {ends})) FROM {quote(lines)}"
+    with_offset, plain = db.rows(
+        f"SELECT count(*) FILTER (zoned), count(*) FILTER (NOT zoned) "
+        f"FROM (SELECT {zoned(text_of(key))} AS zoned FROM {quote(lines)})"
     )[0]
-    if zoned and plain:
+    if with_offset and plain:
         raise ColonyError(
-            f"column '{escape(key)}' has {plural(zoned, 'time')} with a UTC offset and {plain:,} without",
+            f"column '{escape(key)}' has {plural(with_offset, 'time')} with a UTC offset and {plain:,} without",
             where=where,
             fix="make them all the one or the other in the transformation",
             code=FAILED,
         )
-    return bool(zoned)
+    return bool(with_offset)
 
 
 def _listed(noun: str, names: list[Any]) -> str:

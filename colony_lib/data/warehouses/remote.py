@@ -16,6 +16,7 @@ from colony_lib.base.errors import USAGE, ColonyError
 from colony_lib.base.text import plural
 from colony_lib.data.warehouses import Staged, receipts
 from colony_lib.data.warehouses.common import Common
+from colony_lib.data.warehouses.duckdb_types import Kinds
 from colony_lib.data.warehouses.sqltext import (
     EXACT,
     another_type,
@@ -84,8 +85,10 @@ class Remote(Common):
             self._staging = duckdb.in_memory(self.scratch, self.where)
         return self._staging
 
-    def stage(self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], where: str) -> Staged:
-        return self.staging.stage(name, fd, declared, found, where)
+    def stage(
+        self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], kinds: Kinds, where: str
+    ) -> Staged:
+        return self.staging.stage(name, fd, declared, found, kinds, where)
 
     def stage_backup(self, table: str, path: str, where: str) -> Staged:
         return self.staging.read_backup(table, path, self._kinds(table), where)

@@ -65,7 +65,8 @@ def whole(bench: Bench) -> Pairs:
     root = bench.colony()
     schema = gate.DATASET["schema"]
     loading.write_pipeline(root, {"flights": {"schema": schema, "load": {"table": "flights", "mode": "append"}}})
-    file = loading.day(root, "flights", gate.records(bench.sizes.flights))
+    file = loading.transformed(root, "flights", gate.records(bench.sizes.flights))
+    bench.tell(root, "validate-data", "--date", loading.DATE)
     (root / "floor.py").write_text(script(file.relative_to(root)), encoding="utf-8")
 
     def gone(name: str) -> None:
