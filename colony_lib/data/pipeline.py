@@ -169,7 +169,7 @@ def find(file: str | None = None) -> Pipeline:
         if file is None:
             return Pipeline({}, root=root, file=shown, given=False)
         raise ColonyError(f"no pipeline file '{escape(file)}'", code=USAGE)
-    document, lines = _read(path, shown)
+    document, lines = _read(path, shown) if file else _of_colony(path, shown)
     _check_folders(document, shown, lines)
     return Pipeline(document, root=root, file=shown, lines=lines)
 
@@ -184,11 +184,33 @@ def _root() -> str:
 _AS_TEXT = (("sources", None, "params", None), ("sources", None, "headers", None), ("sources", None, "auth", None))
 
 
+def _of_colony(path: str, shown: str) -> tuple[dict[str, Any], Mapping[tuple[Any, ...], int]]:
+    """As `_read`, of the file of that name in the root; from its compiled copy, where a colony keeps one."""
+    from colony_lib.data import compiled
+    from colony_lib.store import paths, yamltext
+
+    if paths.root_or_none() is None:
+        return _read(path, shown)
+    source = yamltext.read_source(path, file=shown)
+    found = compiled.find(source)
+    if found is None:
+        found = _checked(*yamltext.load(source, shown, as_text=_AS_TEXT), shown)
+        compiled.keep(source, *found)
+    return found
+
+
 def _read(path: str, shown: str) -> tuple[dict[str, Any], Mapping[tuple[Any, ...], int]]:
+    from colony_lib.store import yamltext
+
+    return _checked(*yamltext.read(path, file=shown, as_text=_AS_TEXT), shown)
+
+
+def _checked(
+    document: Any, lines: Mapping[tuple[Any, ...], int], shown: str
+) -> tuple[dict[str, Any], Mapping[tuple[Any, ...], int]]:
     from colony_lib.data import sources
     from colony_lib.store import schema, yamltext
 
-    document, lines = yamltext.read(path, file=shown, as_text=_AS_TEXT)
     if document is None:
         raise ColonyError(f"'{escape(shown)}' is empty", fix="describe sources and datasets in it", code=USAGE)
     # A type of source that is not here has keys of its own: say that first, not that its keys are unknown.

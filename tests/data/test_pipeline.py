@@ -10,7 +10,8 @@ import pytest
 
 from colony_lib.base import clock
 from colony_lib.base.errors import ColonyError
-from colony_lib.data import pipeline
+from colony_lib.data import compiled, pipeline
+from colony_lib.store import schema
 from tests.conftest import REPOSITORY
 
 GOOD = """\
@@ -214,3 +215,72 @@ def test_the_date_is_the_one_given_then_the_runs_then_today(monkeypatch: pytest.
 )
 def test_sizes_are_powers_of_ten(text: Any, count: int) -> None:
     assert pipeline.byte_count(text) == count
+
+
+# --- the compiled copy that a colony keeps
+
+
+@pytest.fixture
+def checks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A colony in the folder; the kinds of what is checked against a schema from now on."""
+    (folder / ".colony").mkdir()
+    (folder / "colony.yml").write_text("name: c\n")
+    found: list[str] = []
+    original = schema.check
+
+    def check(value: Any, kind: str, *more: Any) -> None:
+        found.append(kind)
+        original(value, kind, *more)
+
+    monkeypatch.setattr(schema, "check", check)
+    return found
+
+
+def test_a_colonys_pipeline_file_is_checked_once_for_each_text(folder: Path, checks: list[str]) -> None:
+    first = load(folder, GOOD)
+    again = load(folder, GOOD)
+    assert checks == ["pipeline"]
+    assert (again.document, again.lines, again.file) == (first.document, first.lines, first.file)
+    assert again.where("sources", "flights", "timeout") == "pipeline.yml:7"
+    assert load(folder, GOOD.replace("30s", "31s")).source("flights")["timeout"] == "31s"
+    assert checks == ["pipeline", "pipeline"]
+    assert "'sources.flights.timeout'" in refused(folder, GOOD.replace("30s", "soon"))
+    assert "'sources.flights.timeout'" in refused(folder, GOOD.replace("30s", "soon"))
+    assert load(folder, GOOD).source("flights")["timeout"] == "30s"
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"v": 1', '{"v": 1}', "\x00"])
+def test_a_compiled_copy_that_is_damaged_or_not_there_is_made_anew(
+    folder: Path, checks: list[str], damage: str
+) -> None:
+    first = load(folder, GOOD)
+    copy = folder / ".colony/cache/pipeline.json"
+    whole = copy.read_text()
+    copy.write_text(damage)
+    assert load(folder, GOOD).document == first.document and copy.read_text() == whole
+    copy.unlink()
+    assert load(folder, GOOD).document == first.document and len(checks) == 3
+
+
+def test_a_copy_that_other_code_made_counts_for_nothing(
+    folder: Path, checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(folder, GOOD)
+    monkeypatch.setattr(compiled, "__version__", "0")
+    load(folder, GOOD)
+    assert len(checks) == 2
+
+
+def test_a_colony_that_nobody_can_write_reads_its_pipeline_file_all_the_same(folder: Path, checks: list[str]) -> None:
+    (folder / ".colony/cache").write_text("no folder")
+    assert load(folder, GOOD).names("datasets") == load(folder, GOOD).names("datasets") == ["flights"]
+    assert len(checks) == 2
+
+
+def test_no_copy_is_kept_of_a_file_that_is_named_or_lies_in_no_colony(folder: Path) -> None:
+    load(folder, GOOD)
+    assert not (folder / ".colony").exists()
+    (folder / ".colony").mkdir()
+    (folder / "colony.yml").write_text("name: c\n")
+    pipeline.load(str(folder / "pipeline.yml"))
+    assert not (folder / ".colony/cache").exists()
