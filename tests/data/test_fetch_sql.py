@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.conftest import REPOSITORY, clean_environment
 from tests.postgres import PASSWORD, PostgreSQL
 
 
@@ -139,3 +142,23 @@ def test_a_plan_asks_nobody(folder: Path) -> None:
     (folder / "pipeline.yml").write_text(json.dumps({"version": 1, "sources": {"s": settings}}))
     [plan] = fetching.Fetch(pipeline.load(), (), "2013-02-08").plan()
     assert plan["values"] == {"date": "2013-02-08"} and plan["url"] == "postgresql+psycopg://me:***@nowhere.invalid/db"
+
+
+MEASURED = """\
+import sys
+from colony_lib import cli
+code = cli.run("fetch", ["--date", "2013-02-08"])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
+
+def test_memory_does_not_grow_with_the_table(folder: Path, server: PostgreSQL) -> None:
+    """By a cursor of the server's: 120,000 rows of 1.1 kB are 130 MB, and more than that as the driver holds them."""
+    query = "select i as id, repeat('x', 1000) || i as note, i / 7.0 as price from generate_series(1, 120000) as i"
+    (folder / "pipeline.yml").write_text(json.dumps({"version": 1, "sources": {"s": sql(query, server.url)}}))
+    command = [sys.executable, "-c", MEASURED]
+    done = subprocess.run(command, env=clean_environment(PYTHONPATH=str(REPOSITORY)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, peak = done.stdout.splitlines()
+    assert said.startswith("s: 120,000 records in ") and int(peak) < 120_000, (said, peak)  # kB
