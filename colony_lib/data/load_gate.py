@@ -31,7 +31,7 @@ class Item:
 
     __slots__ = (
         "dataset", "fd", "file", "head", "key", "kinds", "load_id", "mode", "quality_score", "rows_sha256", "sha256",
-        "shown", "source", "table", "validation",
+        "shown", "source", "state", "table", "validation",
     )  # fmt: skip
 
     def __init__(self, dataset: str, settings: dict[str, Any], file: str, shown: str) -> None:
@@ -45,6 +45,7 @@ class Item:
         self.file = file
         self.shown = shown
         self.fd = -1
+        self.state = (0, 0)  # size and time of the file when it was opened
         self.head: dict[str, Any] = {}
         self.sha256 = self.rows_sha256 = self.load_id = ""
         self.kinds: dict[str, dict[str, int]] = {}  # see warehouses.Warehouse.stage
@@ -143,6 +144,7 @@ def _open(pipeline: Pipeline, item: Item, date: str) -> None:
             fix=f"run 'colony transform --date {date}'",
             code=FAILED,
         ) from None
+    item.state = _state(item.fd)
     with open(item.fd, "rb", _BLOCK, closefd=False) as file:
         first = file.readline(_BLOCK)
     item.sha256, item.rows_sha256 = _hashes(item.fd, len(first))
@@ -162,6 +164,17 @@ def _open(pipeline: Pipeline, item: Item, date: str) -> None:
     if pipeline.schema_policy("datasets", item.dataset) == "discard":
         identity += "\ndiscard"  # the same rows under another policy may be other rows in the table
     item.load_id = hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _state(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(item: Item) -> None:
+    """ColonyError (FAILED) when the file is not as it was when its hashes were taken."""
+    if _state(item.fd) != item.state:
+        raise ColonyError("the file was changed while it was read", where=item.shown, fix="try again", code=FAILED)
 
 
 def _hashes(fd: int, start: int) -> tuple[str, str]:

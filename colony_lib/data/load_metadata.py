@@ -138,6 +138,17 @@ def watermark(pipeline: Pipeline, warehouse: Warehouse, item: Item, staged: Stag
     }
 
 
+def has_column(pipeline: Pipeline, item: Item) -> bool:
+    """Whether the dataset's watermark is a value of a column."""
+    return bool(pipeline.dataset(item.dataset)["load"].get("watermark") or _field(pipeline, item))
+
+
+def _field(pipeline: Pipeline, item: Item) -> str | None:
+    source = (pipeline.document.get("sources") or {}).get(item.source) or {}
+    field: str | None = (source.get("incremental") or {}).get("field")
+    return field
+
+
 def _column(pipeline: Pipeline, item: Item, staged: Staged) -> str | None:
     named = pipeline.dataset(item.dataset)["load"].get("watermark")
     if named:
@@ -149,8 +160,7 @@ def _column(pipeline: Pipeline, item: Item, staged: Staged) -> str | None:
                 code=USAGE,
             )
         return str(named)
-    source = (pipeline.document.get("sources") or {}).get(item.source) or {}
-    field = (source.get("incremental") or {}).get("field")
+    field = _field(pipeline, item)
     if not field:
         return None
     snake = re.sub(r"[^0-9A-Za-z]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field)).strip("_").lower()

@@ -6,13 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from colony_lib.base.errors import ColonyError
 from colony_lib.data import load as loader
 from colony_lib.data import pipeline as pipelines
 from colony_lib.data import validate_files
-from colony_lib.data.warehouses import duckdb_once
+from colony_lib.data.warehouses import duckdb_rows
 from tests.data.loading import DATE, query, transformed, validated, write_pipeline
 
 Rows = list[dict[str, Any]]
@@ -47,18 +48,25 @@ def told(rows: Rows) -> dict[str, Any]:
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each load that was told something: whether it was read in one pass."""
-    found: list[bool] = []
-    original = duckdb_once.stage
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The datasets whose values were asked for their kinds."""
+    found: list[str] = []
+    original = duckdb_rows.stage
 
-    def stage(*given: Any) -> Any:
-        staged = original(*given)
-        found.append(staged is not None)
-        return staged
+    def stage(db: Any, name: str, *given: Any) -> Any:
+        found.append(name)
+        return original(db, name, *given)
 
-    monkeypatch.setattr(duckdb_once, "stage", stage)
+    monkeypatch.setattr(duckdb_rows, "stage", stage)
     return found
+
+
+@pytest.fixture(params=["read as they are appended", "put aside first"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the rows get into the table, where that is not said by the dataset."""
+    if request.param == "put aside first":
+        monkeypatch.setattr(loader, "_is_only_appended", lambda *given: False)
+    return str(request.param)
 
 
 def came_to(
@@ -100,14 +108,14 @@ SAME: list[tuple[Rows, dict[str, str]]] = [
 
 @pytest.mark.parametrize("place", range(len(SAME)))
 def test_what_was_told_truly_is_loaded_in_one_pass_and_comes_to_the_same(
-    folder: Path, passes: list[bool], place: int
+    folder: Path, asked: list[str], place: int
 ) -> None:
     rows, declared = SAME[place]
     head = {"columns": {name: kind for name, kind in TYPES.items() if name in rows[0]}}
     expected = came_to(folder, rows, None, declared, **head)
-    assert not passes and isinstance(expected, tuple) and len(expected[1]) == len(rows)
+    assert asked == ["t"] and isinstance(expected, tuple) and len(expected[1]) == len(rows)
     assert came_to(folder, rows, told(rows), declared, **head) == expected
-    assert passes == [True]
+    assert asked == ["t"]
 
 
 OTHERS: list[tuple[Rows, dict[str, str]]] = [
@@ -180,10 +188,68 @@ def test_records_that_are_not_as_told_are_found(folder: Path, lines: str) -> Non
     assert came_to(folder, rows, told(rows), {"i": "integer"}, lines) == expected
 
 
-def test_a_long_record_is_read_as_well(folder: Path, passes: list[bool]) -> None:
+def test_a_long_record_is_read_as_well(folder: Path, asked: list[str]) -> None:
     rows = [{"s": "x"}, {"s": "y" * 1_100_000}]
     assert came_to(folder, rows, told(rows), {"s": "string"}) == came_to(folder, rows, None, {"s": "string"})
-    assert passes == [False]
+    assert asked == ["t", "t"]
+
+
+def test_rows_come_into_a_table_of_other_types_and_behind_others(folder: Path, asked: list[str], way: str) -> None:
+    """What must be looked at before it is appended is looked at, and what does not fit is refused."""
+    found = []
+    for told_of in (False, True):
+        for left in folder.glob("w.duckdb*"):
+            left.unlink()
+        with duckdb.connect(str(folder / "w.duckdb")) as connection:
+            connection.execute(
+                "CREATE TABLE t (i INTEGER, n FLOAT, s VARCHAR, x INTEGER); INSERT INTO t VALUES (1, 2, 'a', 3)"
+            )
+        write_pipeline(folder, {"t": {"load": {"table": "t", "mode": "append"}}})
+        made = []
+        for i, n in ((7, 0.5), (2**40, 0.5), (8, 0.1)):
+            rows: Rows = [
+                {"i": i, "n": n, "s": "b", "x": None, "new": i},
+                {"i": 2, "n": None, "s": None, "x": None, "new": None},
+            ]
+            transformed(folder, "t", rows, columns={"s": "string"})
+            validated(folder, "t", **({"kinds": told(rows)} if told_of else {}))
+            try:
+                made.append(loader.load(pipelines.load(), DATE, [])[0]["tables"]["t"]["rows_after"])
+            except ColonyError as error:
+                made.append(str(error))
+        found.append((made, query(folder, "SELECT * FROM t ORDER BY i, s"), query(folder, "DESCRIBE t")))
+        assert len(asked) == 3
+    assert found[0] == found[1]
+    assert found[0][0][0] == 3 and "column 'i' of table 't' is INTEGER" in found[0][0][1]
+
+
+def test_all_datasets_are_read_anew_where_one_is_not_as_told(folder: Path, asked: list[str], way: str) -> None:
+    good: Rows = [{"i": 1}, {"i": 2}]
+    bad: Rows = [{"i": 2**53 + 2}, {"i": 2.0}]
+    schema = {"schema": {"fields": [{"name": "i", "type": "integer"}]}}
+    write_pipeline(folder, {name: {**schema, "load": {"table": name, "mode": "append"}} for name in ("t", "u")})
+    for name, rows in (("t", good), ("u", bad)):
+        transformed(folder, name, rows)
+        validated(folder, name, kinds=told(rows))
+    summary, _ = loader.load(pipelines.load(), DATE, [])
+    assert [summary["tables"][name]["inserted"] for name in ("t", "u")] == [2, 2]
+    assert query(folder, "SELECT i FROM u ORDER BY i") == [(2,), (2**53 + 2,)]
+    assert query(folder, "SELECT count(*) FROM colony_load_history") == [(2,)]
+    assert asked == (["u"] if way == "put aside first" else ["t", "u"])
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: Rows = [{"i": 1}, {"i": 2}]
+    original = loader.load_modes.apply
+
+    def apply(*given: Any, **more: Any) -> Any:
+        with (folder / f"staging/transformed/t_{DATE}.json").open("a") as file:
+            file.write("\n")
+        return original(*given, **more)
+
+    monkeypatch.setattr(loader.load_modes, "apply", apply)
+    said = came_to(folder, rows, told(rows), {"i": "integer"})
+    assert "the file was changed while it was read" in said and not (folder / "w.duckdb").exists()
 
 
 def test_validate_data_tells_of_a_transformed_file_what_is_in_it(folder: Path) -> None:

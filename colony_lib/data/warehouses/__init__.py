@@ -11,7 +11,7 @@ import os
 from importlib import import_module
 from typing import Any, Protocol
 
-from colony_lib.base.errors import USAGE, ColonyError
+from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
 from colony_lib.data.warehouses.duckdb_types import Kinds
 
@@ -26,14 +26,15 @@ _SUFFIXES = (".duckdb", ".ddb")  # a plain path with one of these is a DuckDB fi
 
 
 class Staged:
-    """A dataset's rows, read, typed and checked, in a temporary table of the warehouse.
+    """A dataset's rows, read, typed and checked, in a temporary table of the warehouse; if `unread`, in a view of the
+    file, which has still to be read.
 
     `columns` {name: type} are the warehouse's own types; `declared` the columns whose type pipeline.yml says,
     `empty` those without a single value, `guessed` those whose type nobody could tell, `zoned` the times that had a
     UTC offset. Without rows there are no columns. `discarded` is how many values were left out of them.
     """
 
-    __slots__ = ("columns", "declared", "discarded", "empty", "guessed", "rows", "table", "where", "zoned")
+    __slots__ = ("columns", "declared", "discarded", "empty", "guessed", "rows", "table", "unread", "where", "zoned")
 
     def __init__(
         self,
@@ -55,6 +56,14 @@ class Staged:
         self.zoned = zoned
         self.where = where
         self.discarded = 0
+        self.unread = False
+
+
+class NotAsTold(ColonyError):
+    """The rows of a file are not of the kinds that its validation has told of, and some are to be looked at closely."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__("the rows are not as their validation says", where=where, code=FAILED)
 
 
 class Warehouse(Protocol):
@@ -64,12 +73,22 @@ class Warehouse(Protocol):
     shown: str  # for people and receipts: no password, and relative to the root where it can be
 
     def stage(
-        self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], kinds: Kinds, where: str
+        self,
+        name: str,
+        fd: int,
+        declared: dict[str, str],
+        found: dict[str, str],
+        kinds: Kinds,
+        where: str,
+        *,
+        only_appended: bool = False,
     ) -> Staged:
         """Read the envelope open at `fd` into a temporary table, for SQL to see once `settle` was called. `declared`
         are the Table Schema types that pipeline.yml gives columns, `found` those that the transformer found in the
         others (it may be wrong), `kinds` {column: {JSON kind: values}} what the validation of this very file has told
-        of all of them ({}: nothing). Refuses (FAILED) what is not whole or does not fit the types; columns that are
+        of all of them ({}: nothing). Rows that are `only_appended` may stay in the file until they are; then `append`
+        (or what must look at them before) may raise NotAsTold, and they are to be staged anew without `kinds`.
+        Refuses (FAILED) what is not whole or does not fit the types; columns that are
         declared and absent are not missed here (a transformation may have dropped them)."""
 
     def check_key(self, staged: Staged, key: list[str]) -> None:

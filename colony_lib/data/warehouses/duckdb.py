@@ -218,15 +218,26 @@ class DuckDB(Common):
     # --- rows
 
     def stage(
-        self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], kinds: Kinds, where: str
+        self,
+        name: str,
+        fd: int,
+        declared: dict[str, str],
+        found: dict[str, str],
+        kinds: Kinds,
+        where: str,
+        *,
+        only_appended: bool = False,
     ) -> Staged:
-        staged = duckdb_once.stage(self, name, fd, declared, found, kinds, where) if kinds else None
+        staged = kinds and duckdb_once.stage(self, name, fd, declared, found, kinds, where, only_appended=only_appended)
         return staged or duckdb_rows.stage(self, name, fd, declared, found, where)
 
     def check_key(self, staged: Staged, key: list[str]) -> None:
         duckdb_rows.check_key(self, staged, key)
 
     def append(self, table: str, staged: Staged) -> None:
+        if staged.unread:
+            duckdb_once.append(self, table, staged)
+            return
         names = ", ".join(map(quote, staged.columns))
         self.run(f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {quote(staged.table)}")
 
@@ -407,6 +418,8 @@ class DuckDB(Common):
 
     def _reconcile(self, table: str, column: str, old: str, kind: str, staged: Staged, frozen: bool) -> list[str]:
         """Bring the rows' type and the table's together where no value is lost by it, else refuse."""
+        if staged.unread:
+            duckdb_once.take_in(self, staged)
         name, rows = quote(column), quote(staged.table)
         back = f"try_cast(try_cast({name} AS {old}) AS {kind})"
         if column in staged.empty or (

@@ -86,7 +86,15 @@ class Remote(Common):
         return self._staging
 
     def stage(
-        self, name: str, fd: int, declared: dict[str, str], found: dict[str, str], kinds: Kinds, where: str
+        self,
+        name: str,
+        fd: int,
+        declared: dict[str, str],
+        found: dict[str, str],
+        kinds: Kinds,
+        where: str,
+        *,
+        only_appended: bool = False,
     ) -> Staged:
         return self.staging.stage(name, fd, declared, found, kinds, where)
 
