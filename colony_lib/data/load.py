@@ -9,29 +9,26 @@ the two costs nothing.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from colony_lib.base import clock, jsontext, locks
-from colony_lib.base.errors import BUSY, FAILED, ColonyError
-from colony_lib.base.text import escape, plural
-from colony_lib.data import load_after, load_gate, load_metadata, load_modes, staging, warehouses
+from colony_lib.base import clock
+from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.data import (
+    load_after,
+    load_gate,
+    load_metadata,
+    load_modes,
+    load_receipts,
+    load_warehouse,
+    staging,
+    warehouses,
+)
 from colony_lib.data.load_gate import Item
 from colony_lib.data.load_modes import CHANGES
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import NotAsTold, Staged, Warehouse
-from colony_lib.store import env, progress
-
-
-def warehouse_url(pipeline: Pipeline) -> tuple[str, str]:
-    """(URL, where it stands) of the pipeline's warehouse; a DuckDB file of its own where none is named."""
-    given = pipeline.document.get("warehouse") or warehouses.DEFAULT
-    if isinstance(given, dict):
-        return str(pipeline.expand(given["url"], "warehouse", "url")), pipeline.where("warehouse", "url")
-    return str(pipeline.expand(given, "warehouse")), pipeline.where("warehouse")
+from colony_lib.store import progress
 
 
 def load(
@@ -51,11 +48,11 @@ def load(
     """
     started = time.monotonic()
     chosen = load_gate.chosen(pipeline, names)
-    url, where = warehouse_url(pipeline)
+    url, where = load_warehouse.warehouse_url(pipeline)
     warehouses.split(url, where)
     items = load_gate.items(pipeline, chosen, date, unchecked=unchecked)
     try:
-        with progress.working(), opened(pipeline, timeout) as warehouse:
+        with progress.working(), load_warehouse.opened(pipeline, timeout) as warehouse:
             try:
                 summary = _load(pipeline, warehouse, date, items, unchecked=unchecked, dry_run=dry_run)
             except NotAsTold:
@@ -77,68 +74,26 @@ def restore(pipeline: Pipeline, table: str, timeout: float = 10.0) -> dict[str, 
     """Take a table back to its last backup; see load_restore."""
     from colony_lib.data import load_restore
 
-    with opened(pipeline, timeout) as warehouse:
+    with load_warehouse.opened(pipeline, timeout) as warehouse:
         return load_restore.restore(pipeline, warehouse, table)
 
 
 def status(pipeline: Pipeline, timeout: float = 10.0) -> dict[str, Any]:
     """What is in the warehouse, as the state document load_metadata says it; the document is put right on the way."""
-    url, where = warehouse_url(pipeline)
+    url, where = load_warehouse.warehouse_url(pipeline)
     if not warehouses.exists(url, pipeline.root):
         raise ColonyError(
             "there is no warehouse yet", where=where, fix="load something first: colony load", code=FAILED
         )
-    with opened(pipeline, timeout) as warehouse:
+    with load_warehouse.opened(pipeline, timeout) as warehouse:
         return load_metadata.follow(pipeline, warehouse)
-
-
-@contextmanager
-def opened(pipeline: Pipeline, timeout: float) -> Iterator[Warehouse]:
-    """The pipeline's warehouse, open, and its lock held; ColonyError (BUSY) that names the holder.
-
-    This lock is held for as long as the load takes: one load at a time, the others wait or are told.
-    """
-    from filelock import FileLock, Timeout
-
-    url, where = warehouse_url(pipeline)
-    path = pipeline.lock("warehouse-" + warehouses.identity(url, pipeline.root))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    deadline = time.monotonic() + timeout
-    lock = FileLock(path, timeout=timeout, fallback_to_soft=False, on_acquired=_sign)
-    try:
-        lock.acquire()
-    except Timeout:
-        holder = locks.note(path) or "another process"
-        raise ColonyError(
-            f"the warehouse is being loaded by {escape(holder)}",
-            fix=f"it was not done within {timeout:g} s; try again, or wait longer with --lock-timeout",
-            code=BUSY,
-        ) from None
-    try:
-        rest = max(deadline - time.monotonic(), 0.0)
-        warehouse = warehouses.connect(url, root=pipeline.root, where=where, timeout=rest)
-        try:
-            yield warehouse
-        finally:
-            warehouse.close()
-    finally:
-        lock.release()
-
-
-def _sign(fd: int) -> None:
-    """Write who holds the lock into its file, for those who find it held."""
-    step = env.step()
-    who = f"process {os.getpid()}, '{os.path.basename(sys.argv[0] or 'python')}'"
-    if "run_id" in step:
-        who += f", run {step['run_id']}, step {step.get('step', '?')}"
-    locks.sign(fd, f"{who}, since {clock.now()}")
 
 
 def _load(
     pipeline: Pipeline, warehouse: Warehouse, date: str, items: list[Item], *, unchecked: bool, dry_run: bool
 ) -> dict[str, Any]:
     plan = load_after.plan(pipeline, warehouse)
-    standing = {item.dataset: _standing(warehouse, item, date) for item in items}
+    standing = {item.dataset: load_receipts.standing(warehouse, item, date) for item in items}
     staged: dict[str, Staged] = {}
     notes: list[str] = []
     for item in items:
@@ -163,7 +118,7 @@ def _load(
                 notes += said
                 load_gate.check_unchanged(item)
             else:
-                result = _already(warehouse, item, receipt)
+                result = load_receipts.repeated(warehouse, item, receipt)
             _add(tables, item.table, result)
         if warehouse_changes:
             notes += plan.carry_out(warehouse)
@@ -241,39 +196,6 @@ def _fit(pipeline: Pipeline, warehouse: Warehouse, item: Item, staged: Staged) -
     return warehouse.fit(item.table, staged, load_modes.own_columns(item), frozen=frozen)
 
 
-def _standing(warehouse: Warehouse, item: Item, date: str) -> dict[str, Any] | None:
-    """The receipt that makes this load a repeat, or None.
-
-    An append counts once for ever. An upsert or a replace is a repeat only while nothing was loaded over it: of the
-    same dataset and date, for a replace of the table at all.
-    """
-    if warehouse.columns(item.table) is None and item.head.get("record_count"):
-        return None  # somebody has dropped the table
-    receipts = [receipt for receipt in warehouse.receipts() if receipt["table_name"] == item.table]
-    if item.mode == "upsert":
-        receipts = [r for r in receipts if r["dataset"] == item.dataset and r["date"] == date]
-    wanted = receipts if item.mode == "append" else receipts[-1:]
-    return next((receipt for receipt in wanted if receipt["load_id"] == item.load_id), None)
-
-
-def _already(warehouse: Warehouse, item: Item, receipt: dict[str, Any]) -> dict[str, Any]:
-    rows = warehouse.count(item.table) if warehouse.columns(item.table) else 0
-    return {
-        "dataset": item.dataset,
-        "mode": item.mode,
-        "rows_before": rows,
-        "rows_after": rows,
-        **dict.fromkeys(CHANGES, 0),
-        "unchanged": item.head["record_count"],
-        "discarded": 0,
-        "receipt": item.load_id,
-        "loaded_at": receipt["loaded_at"],
-        "repeat": True,
-        "validation": receipt["validation"],
-        "backup": None,
-    }
-
-
 def _apply(
     pipeline: Pipeline,
     warehouse: Warehouse,
@@ -292,7 +214,7 @@ def _apply(
     applied = load_modes.Applied()
     if there:
         if item.mode == "append" and staged.rows:
-            notes += _again(warehouse, item, date)
+            notes += load_receipts.appended_before(warehouse, item, date)
         where = pipeline.where("datasets", item.dataset, "load")
 
         def keep() -> str | None:
@@ -316,7 +238,7 @@ def _apply(
         "validation": item.validation,
         "backup": backup,
     }
-    _record(pipeline, warehouse, item, staged, date, result, unchecked=unchecked)
+    load_receipts.record(pipeline, warehouse, item, staged, date, result, unchecked=unchecked)
     return result, notes
 
 
@@ -333,17 +255,6 @@ def _verify(item: Item, rows: int, before: int, after: int, counts: dict[str, in
         )
 
 
-def _again(warehouse: Warehouse, item: Item, date: str) -> list[str]:
-    earlier = [r for r in warehouse.receipts(date) if r["table_name"] == item.table and r["dataset"] == item.dataset]
-    if not earlier:
-        return []
-    rows = sum(receipt["record_count"] or 0 for receipt in earlier)
-    return [
-        f"warning: {plural(rows, 'row')} of {date} were appended to '{item.table}' before, from other records; "
-        "they stay beside the new ones"
-    ]
-
-
 def _backed_up(pipeline: Pipeline, warehouse: Warehouse, item: Item, date: str, rows: int) -> str:
     # The name is of the load that replaces: after a crash the same load writes the same backup again.
     path = os.path.join(pipeline.folder("backups"), f"{item.table}_before_{date}_{item.load_id[:12]}.parquet")
@@ -353,44 +264,6 @@ def _backed_up(pipeline: Pipeline, warehouse: Warehouse, item: Item, date: str, 
             f"the backup of '{item.table}' has {kept:,} of its {rows:,} rows", fix="nothing was loaded", code=FAILED
         )
     return pipeline.shown(path)
-
-
-def _record(
-    pipeline: Pipeline,
-    warehouse: Warehouse,
-    item: Item,
-    staged: Staged,
-    date: str,
-    result: dict[str, Any],
-    *,
-    unchecked: bool,
-) -> None:
-    receipt = {
-        "load_id": item.load_id,
-        "table_name": item.table,
-        "date": date,
-        "file": item.shown,
-        "file_sha256": item.sha256,
-        "record_count": staged.rows,
-        "quality_score": item.quality_score,
-        "unchecked": unchecked and item.validation not in load_gate.PASSING,
-        "run_id": env.step().get("run_id"),
-        **{key: result[key] for key in ("dataset", "mode", "rows_before", "rows_after", *CHANGES, "unchanged")},
-        **{key: result[key] for key in ("loaded_at", "validation", "backup")},
-    }
-    table = {
-        "table_name": item.table,
-        "dataset": item.dataset,
-        "mode": item.mode,
-        "key": jsontext.dumps(item.key),
-        "last_load_id": item.load_id,
-        "last_date": date,
-        "last_load_time": result["loaded_at"],
-        "rows": result["rows_after"],
-    }
-    mark = load_metadata.watermark(pipeline, warehouse, item, staged, date)
-    stamped = mark and {**mark, "load_id": item.load_id, "updated_at": result["loaded_at"]}
-    warehouse.record(receipt, table, stamped)
 
 
 def _add(tables: dict[str, dict[str, Any]], table: str, result: dict[str, Any]) -> None:

@@ -111,10 +111,10 @@ class Gate:
     def _loaded(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
         """The different values of those columns in a table of the warehouse."""
         from colony_lib.base import locks
-        from colony_lib.data import load, warehouses
+        from colony_lib.data import load_warehouse, warehouses
 
         if (table, *columns) not in self._keys:
-            url, where = load.warehouse_url(self.pipeline)
+            url, where = load_warehouse.warehouse_url(self.pipeline)
             if not warehouses.exists(url, self.pipeline.root):
                 raise ColonyError("there is no warehouse yet")
             found = warehouses.connect(

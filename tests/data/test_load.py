@@ -883,14 +883,15 @@ def test_an_interrupt_while_the_file_is_made_leaves_none(
     folder: Path, t: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from colony_lib.data.warehouses import duckdb as warehouse
+    from colony_lib.data.warehouses import duckdb_file
 
-    opened = warehouse._opened
+    opened = duckdb_file.opened
 
     def interrupted(*given: Any) -> None:
         opened(*given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(warehouse, "_opened", interrupted)
+    monkeypatch.setattr(warehouse, "opened", interrupted)
     t(ROWS)
     with pytest.raises(KeyboardInterrupt):
         load()

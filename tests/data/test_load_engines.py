@@ -20,6 +20,7 @@ import pytest
 
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.data import load as loader
+from colony_lib.data import load_warehouse
 from colony_lib.data import pipeline as pipelines
 from colony_lib.data.warehouses import postgresql, postgresql_rows, sqlite_rows
 from tests.conftest import REPOSITORY, clean_environment
@@ -198,7 +199,7 @@ def test_a_view_can_be_referred_to_like_a_table(folder: Path, any_engine: Engine
     pipeline(folder, any_engine, views={"named": "select k as number from t where a is not null"})
     day(folder, "t", ROWS)
     load()
-    with loader.opened(pipelines.load(), 1) as warehouse:
+    with load_warehouse.opened(pipelines.load(), 1) as warehouse:
         assert sorted(warehouse.distinct("named", ["number"])) == [(1,), (3,)]
         with pytest.raises(ColonyError, match="there is no column 'k' in the view named"):
             warehouse.distinct("named", ["k"])

@@ -6,16 +6,25 @@ import datetime
 import glob
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from colony_lib.base import files
-from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
+from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data.warehouses import Staged, duckdb_once, duckdb_rows, duckdb_upsert, receipts, relative
+from colony_lib.data.warehouses import (
+    Staged,
+    duckdb_keys,
+    duckdb_names,
+    duckdb_once,
+    duckdb_rows,
+    duckdb_upsert,
+    receipts,
+    relative,
+)
 from colony_lib.data.warehouses.common import Common
+from colony_lib.data.warehouses.duckdb_file import CONFIG, first_line, opened, package, place
 from colony_lib.data.warehouses.duckdb_signals import Signals
 from colony_lib.data.warehouses.duckdb_types import Kinds
 from colony_lib.data.warehouses.sqltext import (
@@ -31,41 +40,12 @@ from colony_lib.data.warehouses.sqltext import (
     same_key,
 )
 
-_HELD = re.compile(r"Conflicting lock is held in (.+?) \(PID (\d+)\)")
 _FAMILIES = (
     ("numbers", re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL\(.*")),
     ("text", re.compile(r"VARCHAR|ENUM\(.*|UUID")),
     ("times", re.compile(r"TIMESTAMP.*")),
 )
-MEMORY = "1.25GiB"  # what it has of it; what is more lies in files beside the warehouse, or in $TMPDIR
-# Nothing is fetched from the network, whatever a query names.
-_CONFIG: dict[str, Any] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "memory_limit": MEMORY,
-}
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?")
-
-
-def place(rest: str, root: str) -> str:
-    """The file's real path, from what follows `duckdb:` in the URL or from a plain path."""
-    path = rest
-    if rest.startswith("//"):
-        host, slash, path = rest[2:].partition("/")
-        if host or not slash:
-            raise ColonyError(
-                "a DuckDB warehouse is a file here, not on a host",
-                fix="write duckdb:///folder/data.duckdb, or duckdb:////folder/… for an absolute path",
-                code=USAGE,
-            )
-    if not path.strip("/") or path.startswith(":") or "?" in path or "\x00" in path:
-        raise ColonyError(
-            f"'{escape(path)}' is not a path for a DuckDB file", fix="write duckdb:///folder/data.duckdb", code=USAGE
-        )
-    found = os.path.realpath(os.path.join(root, path))
-    if "?" in found:  # DuckDB would take the rest for a URL's query, and put its log in another folder
-        raise ColonyError(f"a DuckDB file cannot lie in a folder with '?' in its name: '{escape(found)}'", code=USAGE)
-    return found
 
 
 def exists(rest: str, root: str) -> bool:
@@ -75,73 +55,27 @@ def exists(rest: str, root: str) -> bool:
 
 def connect(rest: str, *, root: str, where: str | None, read_only: bool, timeout: float) -> DuckDB:
     """See warehouses.connect."""
-    duckdb = _package(where)
+    duckdb = package(where)
     path = place(rest, root)
     new = not os.path.exists(path)
     if not read_only:
         files.make_dirs(os.path.dirname(path))
     shown = relative(path, root)
     try:
-        return DuckDB(_opened(duckdb, path, shown, read_only, timeout), path, shown, new=new)
+        return DuckDB(opened(duckdb, path, shown, read_only, timeout), path, shown, new=new)
     except BaseException:
         # A signal that came while the file was made: nobody has it open yet who would take it away again.
         if new and os.path.exists(path):
-            DuckDB(duckdb.connect(path, config=_CONFIG), path, shown, new=True).close()
+            DuckDB(duckdb.connect(path, config=CONFIG), path, shown, new=True).close()
         raise
-
-
-def _opened(duckdb: Any, path: str, shown: str, read_only: bool, timeout: float) -> Any:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            connection = duckdb.connect(path, read_only=read_only, config=_CONFIG)
-            break
-        except duckdb.Error as error:
-            if "Could not set lock" not in str(error):
-                raise _cannot_open(shown, error) from None
-            if time.monotonic() > deadline:
-                raise _held(shown, str(error)) from None
-            time.sleep(0.1)
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
 
 
 def in_memory(scratch: str, where: str | None) -> DuckDB:
     """A DuckDB that is nobody's warehouse: what is more than its memory lies in files in `scratch`."""
-    duckdb = _package(where)
-    connection = duckdb.connect(":memory:", config={**_CONFIG, "temp_directory": scratch})
+    duckdb = package(where)
+    connection = duckdb.connect(":memory:", config={**CONFIG, "temp_directory": scratch})
     connection.execute("SET TimeZone = 'UTC'")
     return DuckDB(connection, ":memory:", "", new=False)
-
-
-def _package(where: str | None) -> Any:
-    try:
-        import duckdb
-    except ModuleNotFoundError:
-        raise ColonyError(
-            "the Python package 'duckdb' is not installed", where=where, fix="pip install 'colony[duckdb]'", code=USAGE
-        ) from None
-    return duckdb
-
-
-def _held(shown: str, text: str) -> ColonyError:
-    found = _HELD.search(text)
-    by = f"{os.path.basename(found.group(1))} (process {found.group(2)})" if found else "another program"
-    return ColonyError(
-        f"the warehouse '{escape(shown)}' is open in {escape(by)}", fix="close it there, then try again", code=BUSY
-    )
-
-
-def _cannot_open(shown: str, error: Exception) -> ColonyError:
-    return ColonyError(
-        f"cannot open the warehouse '{escape(shown)}': {_first_line(error)}",
-        fix="is it a DuckDB file, written by this version or an older one?",
-        code=FAILED,
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return escape(str(error).strip().partition("\n")[0])
 
 
 class DuckDB(Common):
@@ -173,10 +107,10 @@ class DuckDB(Common):
             return work()
         except duckdb.Error as error:
             self._signals.again()
-            raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+            raise ColonyError(f"{doing}: {first_line(error)}", code=FAILED) from None
         except RuntimeError as error:
             self._signals.again()
-            raise ColonyError(f"{doing}: {_first_line(error)}", code=FAILED) from None
+            raise ColonyError(f"{doing}: {first_line(error)}", code=FAILED) from None
 
     def values(self, table: str, staged: Staged) -> dict[str, str]:
         return {column: f"s.{quote(column)}" for column in staged.columns}
@@ -232,7 +166,7 @@ class DuckDB(Common):
         return staged or duckdb_rows.stage(self, name, fd, declared, found, where)
 
     def check_key(self, staged: Staged, key: list[str]) -> None:
-        duckdb_rows.check_key(self, staged, key)
+        duckdb_keys.check_key(self, staged, key)
 
     def append(self, table: str, staged: Staged) -> None:
         if staged.unread:
@@ -457,39 +391,8 @@ class DuckDB(Common):
         return found[0][0] is True
 
     def names_in(self, sql: str) -> list[str]:
-        from colony_lib.base import jsontext
-
-        tree = jsontext.loads(self.one("SELECT json_serialize_sql(?)", [bare(sql)]))
-        statements = tree.get("statements") or []
-        if tree.get("error") or len(statements) != 1:
-            why = tree.get("error_message") or f"{len(statements)} statements"
-            raise ColonyError(f"not one SELECT statement: {escape(why)}", code=USAGE)
-        return sorted(_tables(statements[0]) - _ctes(statements[0]))
+        return duckdb_names.names_in(self, sql)
 
 
 def _family(kind: str) -> str:
     return next((family for family, pattern in _FAMILIES if pattern.fullmatch(kind)), kind)
-
-
-def _walk(tree: Any) -> Any:
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            yield node
-            stack += node.values()
-        elif isinstance(node, list):
-            stack += node
-
-
-def _tables(tree: Any) -> set[str]:
-    return {
-        str(node["table_name"]).lower()
-        for node in _walk(tree)
-        if node.get("type") == "BASE_TABLE" and node.get("table_name")
-    }
-
-
-def _ctes(tree: Any) -> set[str]:
-    maps = [node["cte_map"]["map"] for node in _walk(tree) if isinstance(node.get("cte_map"), dict)]
-    return {str(entry["key"]).lower() for entries in maps for entry in entries}
