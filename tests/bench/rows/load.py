@@ -29,7 +29,7 @@ CASES = (
     ("postgresql", "tenth", f"PostgreSQL: {TENTH}", 1, CONFLICT),
     ("sqlite", "append", "SQLite: append", 1, "≤ 0.8 × `executemany`"),
 )
-# Why it misses its aim.
+# What it does besides.
 WHY_WHOLE = "; the script checks and hashes nothing"
 KINDS = {"integer": "BIGINT", "string": "VARCHAR", "datetime": "TIMESTAMP"}
 
