@@ -39,8 +39,8 @@ def _name_faults(executor: Record, seen: set[str]) -> Iterator[tuple[str, str, s
     name = executor["name"]
     if name in seen:
         yield "name", f"the executor '{escape(name)}' is there twice", "rename one"
-    if name == LOCAL and executor.get("type") != LOCAL:
-        yield "name", "'local' is this machine", "choose another name"
+    if name == LOCAL:
+        yield "name", "'local' is this machine, and always there", "choose another name"
     seen.add(name)
 
 

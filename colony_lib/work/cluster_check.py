@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from colony_lib.base import jsontext, locks
@@ -10,6 +9,7 @@ from colony_lib.base.errors import ColonyError
 from colony_lib.base.text import plural
 from colony_lib.store import config, executor_rules, health, paths, workflow
 from colony_lib.work.remote import resolved
+from colony_lib.work.spawn import LIBRARY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ _PATIENCE = 5.0  # seconds for a scheduler to answer
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from colony_lib.work import cluster; cluster.look(sys.stdin.read())"
 )
-_LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def findings() -> Iterator[Record]:
@@ -97,7 +96,7 @@ def _ask(executor: Record) -> Record:
     order = {"executor": {**executor, "connect_timeout_seconds": _PATIENCE}, "root": paths.root(), "lock": path}
     with locks.held(path, what="another 'colony health'"):
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, _LIBRARY], input=jsontext.dumps(order).encode(), capture_output=True
+            [sys.executable, "-c", _PROGRAM, LIBRARY], input=jsontext.dumps(order).encode(), capture_output=True
         )
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]

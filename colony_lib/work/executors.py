@@ -136,11 +136,10 @@ class Executors:
             remote.tell_stop()
 
     def given_up(self) -> list[Record]:
-        """After `tell_stop`: the jobs of which nobody has heard in time, or cannot; they go on without us."""
-        late = bool(self._give_up) and time.monotonic() > self._give_up
+        """After `tell_stop`: the jobs of which nobody has heard in time; they go on without us."""
         found: list[Record] = []
-        for remote in self._remotes.values():
-            if late or not remote.is_here:
+        if self._give_up and time.monotonic() > self._give_up:
+            for remote in self._remotes.values():
                 found += remote.jobs.values()
                 remote.jobs.clear()
         return found

@@ -12,6 +12,7 @@ from colony_lib.base import files, jsontext
 from colony_lib.base.errors import ColonyError
 from colony_lib.store import env, executor_rules, paths, runs
 from colony_lib.work import context, tickets
+from colony_lib.work.spawn import LIBRARY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20  # bytes
 # Not an executable's text: a cluster's workers that are started from there would run that again.
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from colony_lib.work import broker; sys.exit(broker.main())"
-_LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _DEATHS = 3  # brokers that may die
 _LEAVING = 2.0  # seconds that a broker may take to let go of a cluster
 _ENDING = 60.0  # seconds that the end of a cluster may take which was started for the run
@@ -62,7 +62,7 @@ class Remote:
         try:
             self._pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-c", _PROGRAM, _LIBRARY, f"colony-broker-{self.name}"],
+                [sys.executable, "-c", _PROGRAM, LIBRARY, f"colony-broker-{self.name}"],
                 env.environ(),
                 file_actions=places,
                 setsid=True,

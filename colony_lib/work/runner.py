@@ -304,8 +304,10 @@ class Runner:
                 self.schedule.active.discard((what["step"], what["batch"]))
             elif kind == "failed":
                 self._failed(*what)
-            elif kind == "orphan":
+            elif kind == "orphan" and self._stopping != "interrupted":
                 self.orphans.append(adoption.Orphan.of_job(*what))
+            elif kind == "orphan":  # it goes on without us, and the next resume finds it
+                self.schedule.active.discard((what[0]["step"], what[0]["batch"]))
             else:
                 self.news.said(*what)
 

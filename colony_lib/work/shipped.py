@@ -132,7 +132,10 @@ def attempt(line: str) -> Record:
     ours: Any = get_worker().plugins.get(job["hand"])
     if ours is None:
         return {"slot": job["slot"], "lost": "the scheduler is another one by now"}
-    found: Record = ours.attempt(job["slot"], line)
+    try:
+        found: Record = ours.attempt(job["slot"], line)
+    except Exception as error:  # whatever it is: Dask would write the job, with its secrets, into the worker's log
+        return {"slot": job["slot"], "refused": f"{socket.gethostname()}: {type(error).__name__}: {error}"}
     return found
 
 

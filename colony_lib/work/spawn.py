@@ -9,7 +9,7 @@ from colony_lib.base import files
 
 _JOB, _TELL = 3, 4  # descriptors of the process that starts the tool
 _PROGRAM = "import sys; sys.path[:0] = sys.argv[1:2]; from colony_lib.work import confined; confined.main()"
-_LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LIBRARY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def start(job: bytes, input: bytes | None) -> tuple[int, int, int]:
@@ -23,7 +23,7 @@ def start(job: bytes, input: bytes | None) -> tuple[int, int, int]:
         high = [_above(fd) for fd in opened]
         opened += high
         places = [(high[1], 0), (high[2], 1), (high[2], 2), (high[0], _JOB), (high[3], _TELL)]
-        line = [sys.executable, "-I", "-S", "-c", _PROGRAM, _LIBRARY, str(_JOB), str(_TELL)]
+        line = [sys.executable, "-I", "-S", "-c", _PROGRAM, LIBRARY, str(_JOB), str(_TELL)]
         pid = os.posix_spawn(
             sys.executable, line, {"LC_ALL": "C.UTF-8"}, setsid=True, setsigmask=[],
             file_actions=[(os.POSIX_SPAWN_DUP2, *place) for place in places],

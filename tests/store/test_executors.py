@@ -36,7 +36,7 @@ def test_what_an_executor_may_say(colony: Colony) -> None:
         ("{name: a, type: dask, address: 'tcp://h:1', adapt: {maximum: 3}}", "colony.yml:3: the executor 'a' adapts a cluster that others have started; write 'deploy', or take 'adapt' out"),
         ("{name: a, type: dask, deploy: {with: local, workers: 2}, adapt: {maximum: 3}}", "colony.yml:3: the executor 'a' has both a number of workers and 'adapt'; keep one"),
         ("{name: a, type: dask, deploy: {with: local}, adapt: {minimum: 4, maximum: 3}}", "colony.yml:3: the executor 'a' has a minimum above its maximum; write maximum above minimum"),
-        ("{name: local, type: dask, address: 'tcp://h:1'}", "colony.yml:3: 'local' is this machine; choose another name"),
+        ("{name: local, type: dask, address: 'tcp://h:1'}", "colony.yml:3: 'local' is this machine, and always there; choose another name"),
         ("{name: a, type: local, address: 'tcp://h:1'}", "colony.yml:3: the executor 'a' is this machine, and 'address' says where another is; write 'type: dask'"),
         ("{name: a, type: dask, address: 'tcp://h:1'}\n  - {name: a, type: local}", "colony.yml:4: the executor 'a' is there twice; rename one"),
         ("{name: a, type: dask, address: 'tcp://h:1', resources: {memory: lots}}", "colony.yml:3: 'executors[0].resources.memory' must be a size such as 500MB or 4GB, not 'lots'"),
