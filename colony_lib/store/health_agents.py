@@ -48,7 +48,7 @@ def _agents() -> Iterator[Record]:
     if fine:
         yield finding("agents", "ok", f"{plural(len(settings['agents']), 'agent')}; all variables are set")
     yield from _priced(settings)
-    yield from _runners({agent["runner"] for agent in settings["agents"]})
+    yield from _runners(settings)
 
 
 def _priced(settings: Record) -> Iterator[Record]:
@@ -67,18 +67,33 @@ def _priced(settings: Record) -> Iterator[Record]:
         yield finding("model", "ok", ", ".join(sorted(asked)))
 
 
-def _runners(used: set[str]) -> Iterator[Record]:
+def _runners(settings: Record) -> Iterator[Record]:
     from shutil import which
 
+    used = {agent["runner"] for agent in settings["agents"]}
     if "api" in used:
-        yield _key()
+        yield _key({agent["id"] for agent in settings["agents"] if agent["runner"] == "api"})
     if "claude-code" in used and which("claude") is None:
         yield finding(
             "claude", "warn", "the 'claude' command is not found", "install Claude Code, or use the runner 'api'"
         )
 
 
-def _key() -> Record:
+def _wanted(asking: set[str]) -> str | None:
+    """What one of these agents does with a model, or would by a running worker; None where none is asked."""
+    from colony_lib.store import agents, workflow
+
+    for name in workflow.names():
+        try:
+            plan = workflow.load(name)
+        except ColonyError:
+            continue  # another check says why
+        if any(not step["run"] and step["agent"] in asking for step in [*plan["steps"], *plan["error_handling"]]):
+            return f"the workflow '{plan['name']}'"
+    return next((f"the worker of '{agent}'" for agent in sorted(asking) if agents.worker_pid(agent)), None)
+
+
+def _key(asking: set[str]) -> Record:
     """The key of the environment or the env_file, as runs take it; nothing is asked with it, and it is not shown."""
     from colony_lib.store import config
 
@@ -90,8 +105,11 @@ def _key() -> Record:
     own = env.get("ANTHROPIC_API_KEY")
     key, place = (own, "") if own else (kept.get("ANTHROPIC_API_KEY"), " in the env_file")
     if not key:
-        fix = "export ANTHROPIC_API_KEY=… before a step that asks a model; steps with 'run:' need none"
-        return finding("key", "warn", "ANTHROPIC_API_KEY is not set", fix)
+        wanted = _wanted(asking)
+        if wanted is None:
+            return finding("key", "ok", "ANTHROPIC_API_KEY is not set, and no workflow asks a model")
+        fix = "export ANTHROPIC_API_KEY=…, or write it into the env_file of colony.yml; steps with 'run:' need none"
+        return finding("key", "warn", f"ANTHROPIC_API_KEY is not set, and {wanted} asks a model", fix)
     if key != key.strip() or not key.isprintable() or not key.isascii() or " " in key or key[0] in "\"'$":
         message = "ANTHROPIC_API_KEY holds a space, a quotation mark, a '$' or a line break: it was not copied whole"
         return finding("key", "fail", message + place, "set it anew, with nothing around it")

@@ -33,7 +33,18 @@ def test_a_sound_colony_has_no_failures(colony: Colony) -> None:
     warnings = statuses.count("warn")
     assert result.err == f"{statuses.count('ok')} ok, {warnings} warning{'s' * (warnings != 1)}, 0 failures\n"
     checks = [line[6:].split()[0] for line in result.out.splitlines() if not line.startswith(" ")]
-    for name in ("python", "packages", "clock", "colony", "writing", "disk", "locks", "filesystem", "definitions", "journals"):
+    for name in (
+        "python",
+        "packages",
+        "clock",
+        "colony",
+        "writing",
+        "disk",
+        "locks",
+        "filesystem",
+        "definitions",
+        "journals",
+    ):
         assert name in checks
     assert not list((colony.root / ".colony/cache").glob("health*"))
 
@@ -87,7 +98,7 @@ def test_a_variable_that_an_agent_needs_and_lacks_is_named(colony: Colony) -> No
     colony.write("colony.yml", "agents:\n  - {id: a, model: claude-opus-5-5, env: {K: $SOME_KEY}}\n")
     (line,) = found(colony, "agents")
     assert line["status"] == "warn"
-    assert line["message"] == ("agent 'a' needs the environment variable SOME_KEY, which is not set at colony.yml:2")
+    assert line["message"] == ("the environment variable SOME_KEY is not set, which agent 'a' needs at colony.yml:2")
     assert line["fix"] == "export SOME_KEY=…"
     (line,) = found(colony, "agents", env={"SOME_KEY": "x"})
     assert (line["status"], line["message"]) == ("ok", "1 agent; all variables are set")
@@ -95,7 +106,12 @@ def test_a_variable_that_an_agent_needs_and_lacks_is_named(colony: Colony) -> No
 
 def test_the_key_is_asked_for_only_where_a_runner_needs_it_and_never_shown(colony: Colony) -> None:
     (line,) = found(colony, "key")
-    assert (line["status"], line["message"]) == ("warn", "ANTHROPIC_API_KEY is not set")
+    assert (line["status"], line["message"]) == ("ok", "ANTHROPIC_API_KEY is not set, and no workflow asks a model")
+    colony.write("colony.yml", "agents:\n  - {id: a}\n")
+    colony.workflow("w", "steps: [{name: a, agent: a, instructions: look}]\n")
+    (line,) = found(colony, "key")
+    assert line["message"] == "ANTHROPIC_API_KEY is not set, and the workflow 'w' asks a model"
+    assert line["status"] == "warn"
     result = colony("health", env={"ANTHROPIC_API_KEY": "sk-very-secret"})
     assert "ANTHROPIC_API_KEY is set" in result.out
     assert "sk-very-secret" not in result.out + result.err
