@@ -248,7 +248,11 @@ def _replayed(given: argparse.Namespace, value: Any) -> tuple[Any, str, str]:
     run_id = runs.find(given.replay)
     header = runs.read_header(run_id)
     if header["plan"]["name"] != given.name:
-        raise ColonyError(f"{run_id} is a run of '{header['plan']['name']}', not of '{given.name}'", code=USAGE)
+        newest = next((run["run_id"] for run in runs.summaries(given.name)), None)
+        fix = f"the newest of '{given.name}' is {newest}" if newest else f"there is no run of '{given.name}' yet"
+        raise ColonyError(
+            f"{run_id} is a run of '{header['plan']['name']}', not of '{given.name}'", fix=fix, code=USAGE
+        )
     return header.get("input") if value is None else value, given.date or header["date"], run_id
 
 

@@ -32,7 +32,7 @@ def make(pipeline: Pipeline, date: str, run_ref: str | None) -> dict[str, Any]:
     if not (fetch or transform or validation or load or run["run_id"]):
         raise ColonyError(
             f"nothing is known of {date}: it was not fetched, transformed, validated or loaded",
-            fix="name the date of the data with --date, or run the pipeline for it first",
+            fix=_known_day(pipeline),
             code=FAILED,
         )
     found = {name: report_findings.gather(pipeline, name, date) for name in transform}
@@ -73,6 +73,15 @@ def _take(pipeline: Pipeline, date: str) -> None:
         staging.take(pipeline, "transformed", name, date)
         staging.take(pipeline, "validation", name, date)
     staging.take(pipeline, "load", "", date)
+
+
+def _known_day(pipeline: Pipeline) -> str:
+    """What to do when nothing is known of a day: the newest of which something is, by the reports of validation."""
+    found = glob.glob(os.path.join(glob.escape(pipeline.folder("reports")), "validation_*_????-??-??.json"))
+    if not found:
+        return "name the date of the data with --date, or run the pipeline for it first"
+    newest = max(file[-15:-5] for file in found)
+    return f"the newest day with data is {newest}: colony report --date {newest}"
 
 
 def _figures(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from colony_lib.base import clock, files, jsontext
-from colony_lib.base.errors import FAILED, USAGE, ColonyError, unknown
+from colony_lib.base.errors import FAILED, USAGE, ColonyError, nearest, unknown
 from colony_lib.base.text import escape
 from colony_lib.data import columnlineage, envelope, frames, readers, staging, table, tableschema, transform
 from colony_lib.data.fieldtypes import TYPES
@@ -142,10 +142,17 @@ class Day:
         except FileNotFoundError:
             raise ColonyError(
                 f"there is no raw data of '{plan.source}' for {self.date} ({self.pipeline.shown(path)})",
-                fix=f"run 'colony fetch {plan.source} --date {self.date}' first",
+                fix=self._how_to_get(plan),
                 code=FAILED,
             ) from None
         return Input(self.pipeline.shown(path), head, rows, [])
+
+    def _how_to_get(self, plan: Plan) -> str:
+        sources = self.pipeline.names("sources")
+        if plan.source in sources or not sources:
+            return f"run 'colony fetch {plan.source} --date {self.date}' first"
+        near = nearest(plan.source, sources) or "there is " + ", ".join(f"'{name}'" for name in sources[:6])
+        return f"no source is called so; {near} Say 'source: NAME' in the dataset '{plan.dataset}'"
 
     def choose(self, names: Iterable[str]) -> None:
         """Make these the datasets that `write` writes; what is wrong in their descriptions is said now."""

@@ -53,7 +53,7 @@ def _refuse(who: str, where: str, text: str, known: Mapping[str, str], env_file:
             if not env_file:
                 fix = f"write {name}=… into a file .env, and 'env_file: .env' into colony.yml"
             raise ColonyError(
-                f"{who} needs the environment variable {name}, which is not set under cron",
+                f"the environment variable {name} is not set under cron, which {who} needs",
                 where=where,
                 fix=fix,
                 code=USAGE,

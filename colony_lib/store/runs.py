@@ -6,7 +6,8 @@ import os
 
 from colony_lib import __version__
 from colony_lib.base import clock, files, jsonl, locks
-from colony_lib.base.errors import ColonyError, unknown
+from colony_lib.base.errors import ColonyError, nearest, unknown
+from colony_lib.base.text import escape
 from colony_lib.store import paths, runcheck
 from colony_lib.store.runfold import FINISHED as FINISHED
 from colony_lib.store.runfold import SUCCEEDED as SUCCEEDED
@@ -171,7 +172,10 @@ def find(ref: str = "latest") -> str:
     if starts:
         some = ", ".join(starts[:4]) + (", …" if len(starts) > 4 else "")
         raise ColonyError(f"'{ref}' is the start of {len(starts)} runs", fix=f"write more of it: {some}")
-    raise unknown("run", ref, known)
+    if not known:
+        raise unknown("run", ref, known)
+    fix = f"the newest is '{known[0]}'; 'colony workflow history' lists them"
+    raise ColonyError(f"unknown run '{escape(ref)}'", fix=nearest(ref, known[:100]) or fix)
 
 
 def summaries(workflow: str | None = None, after: str = "") -> Iterator[Record]:

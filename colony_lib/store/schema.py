@@ -247,6 +247,13 @@ def _names(types: Any) -> list[str]:
     return [_TYPES.get(t, str(t)) for t in ([types] if isinstance(types, str) else types)]
 
 
+def _of_words(items: Any) -> bool:
+    """Whether the items of such a list are texts."""
+    if not isinstance(items, dict):
+        return False
+    return items.get("type") == "string" or all(isinstance(value, str) for value in items.get("enum", [None]))
+
+
 def _plain(error: Any, subject: str) -> tuple[str, str | None]:
     """What is wrong and what to do, for a keyword that says all by itself."""
     rule, limit, value = error.validator, error.validator_value, error.instance
@@ -261,6 +268,8 @@ def _plain(error: Any, subject: str) -> tuple[str, str | None]:
             and value.lower() in ("yes", "no", "on", "off", "y", "n")
         ):
             fix = f"write {'true' if value.lower() in ('yes', 'on', 'y') else 'false'}"
+        elif wanted == ["a list"] and isinstance(value, str) and _of_words(error.schema.get("items")):
+            fix = f"write [{value}]" if value.replace("-", "").isidentifier() else "write each item after '- '"
         if value is None:
             return f"{subject} is empty and must be {' or '.join(wanted)}", fix
         return f"{subject} must be {' or '.join(wanted)}, not {_shown(value)}", fix

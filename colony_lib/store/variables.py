@@ -41,7 +41,7 @@ def expand(
 ) -> str:
     """The text with $VAR and ${VAR} taken from `variables`, and $$ as $; what is taken is not expanded again.
 
-    ColonyError (USAGE) that begins with `who` ("agent 'loader'") and names the variable that is not set.
+    ColonyError (USAGE) that names `who` needs it ("agent 'loader'") and the variable that is not set.
     """
     wrong = fault(text)
     if wrong:
@@ -53,7 +53,7 @@ def expand(
             return "$"
         if name not in variables:
             raise ColonyError(
-                f"{who} needs the environment variable {name}, which is not set",
+                f"the environment variable {name} is not set, which {who} needs",
                 where=where,
                 fix=fix or f"export {name}=…",
                 code=USAGE,

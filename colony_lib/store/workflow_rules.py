@@ -238,7 +238,7 @@ class Rules:
                     fix = nearest(name, others) or "there is " + ", ".join(f"'{other}'" for other in others[:6])
                     if any(handler.name == name for handler in self.handlers):
                         fix = "it is a step of error_handling, which runs after all others"
-                    what = f"step '{escape(step.name)}' depends on '{escape(name)}', which is no step"
+                    what = f"step '{escape(step.name)}' depends on the unknown step '{escape(name)}'"
                     self.add(what, path, fix if others else None, needle=name)
         for circle in dag.circles(self.depends):
             if len(circle) > 1:
@@ -263,7 +263,9 @@ class Rules:
     def _work(self, step: Step) -> None:
         named = f"step '{escape(step.name)}'"
         run, instructions = step.given.get("run"), step.given.get("instructions")
-        if run is None and instructions is None:
+        if run is None and instructions is None and any(nearest(key, ("run", "instructions")) for key in step.given):
+            pass  # a slip of the pen, which the schema names: what follows from it would stand before it
+        elif run is None and instructions is None:
             fix = "add 'run:' with a command, or 'instructions:' for an agent"
             self.add(f"{named} has neither 'run' nor 'instructions'", step.path, fix)
         elif run is None and step.given.get("agent") is None:

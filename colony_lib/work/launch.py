@@ -118,7 +118,9 @@ def _check_environment(plan: dict[str, Any], agents: dict[str, Any], models: boo
 
             wrong = runners.get(agents[step["agent"]]["runner"]).missing(known[step["agent"]])
             if wrong is not None:
-                what, where = f"step '{step['name']}': {wrong.what}", f"{plan['file']}:{step['line']}"
+                if plan["file"] == plan["name"]:  # a task's: it is of no file
+                    raise wrong
+                what, where = f"{wrong.what}, for step '{step['name']}'", f"{plan['file']}:{step['line']}"
                 raise ColonyError(what, where=where, fix=wrong.fix, code=wrong.code)
 
 

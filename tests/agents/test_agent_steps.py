@@ -343,7 +343,7 @@ def test_an_alert_on_budget_is_set_off_by_a_limit_and_by_no_other_failure(
     here = scene([bash("echo 1"), {"text": "no"}, {"text": "no"}, {"text": "no"}])
     here.workflow(more=f", output_schema: {{type: object}}, limits: {limits}")
     config = (colony.root / "colony.yml").read_text()
-    colony.write("colony.yml", config + "alerts:\n  - on: [budget]\n    command: echo \"$COLONY_ALERT_TEXT\" >> told\n")
+    colony.write("colony.yml", config + 'alerts:\n  - on: [budget]\n    command: echo "$COLONY_ALERT_TEXT" >> told\n')
     assert here.run(check=False).code == 1
     assert colony("workflow", "resume", "latest", "-q", env=here.environment, check=False).code == 1
     lines = (colony.root / "told").read_text().splitlines() if (colony.root / "told").exists() else []
@@ -483,12 +483,20 @@ def test_a_replay_does_the_same_run_again_without_a_model(scene: Any, colony: Co
     assert (colony.root / "staging/ledger").read_text() == "once\nonce\n"  # its tools do work
     wrong = colony("workflow", "run", "x", "--replay", first["run_id"], check=False)
     assert wrong.code != 0 and "Traceback" not in wrong.err
+    assert wrong.err == (
+        f"colony workflow: {first['run_id']} is a run of 'w', not of 'x'; there is no run of 'x' yet\n"
+    )
 
 
 def test_without_a_key_the_run_is_not_begun(scene: Any, colony: Colony) -> None:
     scene([{"text": "x"}])
     done = colony("workflow", "run", "w", check=False)
-    assert done.code == 2 and "ANTHROPIC_API_KEY is not set" in done.err
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        "colony workflow: ANTHROPIC_API_KEY is not set, which a model needs, for step 'a' at .colony/workflows/w.yaml:3; "
+        "export it, or write it into the env_file of colony.yml\n",
+    )
     assert not list(Path(colony.root / ".colony/runs").iterdir())
 
 

@@ -429,7 +429,7 @@ def test_a_variable_that_cron_does_not_have_is_named_before_the_crontab_is_touch
             assert (result.code, result.out, result.err) == (
                 2,
                 "",
-                f"colony cron: agent 'loader' needs the environment variable {variable}, which is not set under cron at "
+                f"colony cron: the environment variable {variable} is not set under cron, which agent 'loader' needs at "
                 f"colony.yml:{line}; {fix}\n",
             )
     assert cron.table.read_bytes() == FOREIGN
@@ -454,14 +454,14 @@ def test_a_variable_that_a_step_takes_is_asked_for_too(cron: Cron) -> None:
     result = cron("install", check=False, env={"MORE": "x"})
     assert (result.code, result.err) == (
         2,
-        "colony cron: step 'a' needs the environment variable MORE, which is not set under cron at "
+        "colony cron: the environment variable MORE is not set under cron, which step 'a' needs at "
         ".colony/workflows/daily.yaml:4; write MORE=… into the env_file '.env'\n",
     )
     cron.colony.workflow(
         "daily",
         "steps: [{name: a, run: x}]\nerror_handling:\n  - {step: b, env: {X: $MORE}, run: x}\n" + DAILY.split("\n")[0],
     )
-    assert "step 'b' needs the environment variable MORE" in cron("install", check=False).err
+    assert "MORE is not set under cron, which step 'b' needs" in cron("install", check=False).err
 
 
 def test_an_input_that_no_schedule_gives_is_asked_for(cron: Cron) -> None:

@@ -305,7 +305,7 @@ def test_what_keeps_a_run_from_starting_is_said_once_and_tried_again(colony: Col
     (record,) = tick(colony, "2026-11-21 04:00")
     assert record["action"] == "waits"
     assert record["reason"].startswith(
-        "agent 'loader' needs the environment variable SOME_KEY, which is not set at colony.yml:2"
+        "the environment variable SOME_KEY is not set, which agent 'loader' needs at colony.yml:2"
     )
     assert tick(colony, "2026-11-21 04:01") == []
     colony.write("colony.yml", "env_file: .env\nname: c\nagents: [{id: loader, env: {K: $SOME_KEY}}]\n")

@@ -185,7 +185,7 @@ def test_the_sources_are_listed_without_any_variable(place: Colony) -> None:
         (["--daet", DAY], 2, "unknown option '--daet'; did you mean '--date', '--parts' or '--batch'?"),
         (["--since", " "], 2, "--since is empty; give a time or whatever the source counts by"),
         (["--pipeline", "no.yml"], 2, "no pipeline file 'no.yml'"),
-        ([], 2, "the pipeline needs the environment variable API, which is not set at pipeline.yml:5; export API=…"),
+        ([], 2, "the environment variable API is not set, which the pipeline needs at pipeline.yml:5; export API=…"),
     ],
 )
 def test_what_is_asked_wrongly_is_one_line_and_writes_nothing(place: Colony, words: list[str], code: int, said: str) -> None:

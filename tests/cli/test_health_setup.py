@@ -96,7 +96,7 @@ def test_what_a_schedule_would_miss_under_cron_is_told(colony: Colony, tmp_path:
 
     token, key = told()
     assert token == (
-        "'asked': agent 'worker' needs the environment variable SOME_TOKEN, which is not set under cron",
+        "'asked': the environment variable SOME_TOKEN is not set under cron, which agent 'worker' needs",
         "write SOME_TOKEN=… into a file .env, and 'env_file: .env' into colony.yml",
     )
     assert key[0] == "'asked' asks a model, and cron will not have ANTHROPIC_API_KEY"

@@ -83,7 +83,7 @@ def test_a_bad_file_is_refused_before_a_run_is_made(colony: Colony) -> None:
     result = colony("workflow", "run", "w", check=False)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        "colony workflow: step 'b' depends on 'c', which is no step at .colony/workflows/w.yaml:6; there is 'a'\n"
+        "colony workflow: step 'b' depends on the unknown step 'c' at .colony/workflows/w.yaml:6; there is 'a'\n"
     )
     assert not (colony.root / "pwned").exists()
     assert list((colony.root / ".colony" / "runs").iterdir()) == []

@@ -118,7 +118,9 @@ def test_a_run_is_named_by_id_or_latest(logged: Any) -> None:
     assert (line["run_id"], line["step"], line["attempt"], line["agent"]) == (run, "one", 1, "worker")
     result = logged("logs", "--run", "nothing", check=False)
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("colony logs: unknown run 'nothing'")
+    assert result.err == (
+        f"colony logs: unknown run 'nothing'; the newest is '{run}'; 'colony workflow history' lists them\n"
+    )
 
 
 def test_an_agent_that_has_not_logged_yet_is_no_error_and_an_unknown_one_is(logged: Any) -> None:

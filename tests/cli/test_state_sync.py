@@ -659,7 +659,7 @@ def test_outside_any_repository_the_state_folder_is_one_of_its_own(
     environ = {"STATE_TOKEN": "s3cret-token-value", "STATE_REMOTE": str(remote)}
     here.write("colony.yml", CONFIG.replace("in-repo", "$STATE_REMOTE"))
     here.add("from outside")
-    assert "STATE_REMOTE, which is not set" in refused(here, 2)
+    assert "STATE_REMOTE is not set" in refused(here, 2)
     assert here.sync(env=environ).err == "sent tasks: 1 added\n"
     one.add("from inside")
     settle([one])

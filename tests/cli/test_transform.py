@@ -306,3 +306,13 @@ def test_help_is_quick_and_shows_examples_first(place: Colony) -> None:
     )
     for heavy in ("pandas", "numpy", "yaml", "jsonschema", "requests"):
         assert f"| {heavy}\n" not in traced.stderr.replace(" ", "").replace("|", "| ")
+
+
+def test_a_dataset_whose_source_is_called_otherwise_is_told_so(colony: Colony) -> None:
+    colony.write("pipeline.yml", "sources: {orders: {type: file, path: o.csv}}\ndatasets: {order: {}}\n")
+    done = colony("transform", "--date", DAY, check=False)
+    assert (done.code, done.err) == (
+        1,
+        f"colony transform: there is no raw data of 'order' for {DAY} (staging/raw/order_{DAY}.json); no source is called "
+        "so; did you mean 'orders'? Say 'source: NAME' in the dataset 'order'\n",
+    )

@@ -232,4 +232,4 @@ def test_the_limit_may_come_from_the_environment(fetch: Any, monkeypatch: pytest
     monkeypatch.delenv("RATE")
     with pytest.raises(ColonyError) as caught:
         fetch(settings)
-    assert "needs the environment variable RATE, which is not set at pipeline.yml:1" in str(caught.value)
+    assert "the environment variable RATE is not set, which the pipeline needs at pipeline.yml:1" in str(caught.value)

@@ -876,7 +876,7 @@ def test_a_duckdb_file_is_made_where_the_url_says(
 def test_a_warehouse_variable_that_is_not_set_is_named(folder: Path, t: Callable[..., Path]) -> None:
     write_pipeline(folder, T, warehouse={"url": "$NO_WAREHOUSE"})
     t(ROWS)
-    assert "NO_WAREHOUSE, which is not set at pipeline.yml:" in refused(USAGE)
+    assert "NO_WAREHOUSE is not set, which the pipeline needs at pipeline.yml:" in refused(USAGE)
 
 
 def test_an_interrupt_while_the_file_is_made_leaves_none(

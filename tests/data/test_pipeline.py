@@ -119,7 +119,8 @@ def test_without_a_file_there_is_an_error_or_defaults(folder: Path) -> None:
         pipeline.load()
     assert caught.value.code == 2
     assert (
-        str(caught.value) == f"no pipeline file 'pipeline.yml' at {folder}; write one, or name it with --pipeline FILE"
+        str(caught.value) == f"no pipeline file 'pipeline.yml' at {folder}; write one, name it with "
+        "--pipeline FILE, or begin with an example: colony init --example data-pipeline DIR"
     )
     found = pipeline.find()
     assert not found.given and found.names("datasets") == []
@@ -173,7 +174,7 @@ def test_variables_are_taken_when_used_and_never_twice(folder: Path, monkeypatch
         found.expand(found.source("flights")["url"], "sources", "flights", "url")
     assert caught.value.code == 2
     assert str(caught.value) == (
-        "the pipeline needs the environment variable API, which is not set at pipeline.yml:5; export API=…"
+        "the environment variable API is not set, which the pipeline needs at pipeline.yml:5; export API=…"
     )
     monkeypatch.setenv("API", "http://x/$HOME/{{date}}")
     assert pipeline.expand("${API}/a$$b") == "http://x/$HOME/{{date}}/a$b"

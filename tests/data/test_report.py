@@ -231,6 +231,7 @@ def test_a_day_of_which_nothing_is_known_is_refused(good: Path) -> None:
     with pytest.raises(ColonyError, match="nothing is known of 2001-01-01") as caught:
         make("2001-01-01")
     assert caught.value.code == FAILED
+    assert caught.value.fix == f"the newest day with data is {DATE}: colony report --date {DATE}"
 
 
 def test_a_damaged_input_is_named(good: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_webhook_that_is_not_there_refuses_or_redirects_is_said_without_its_pa
     colony("workflow", "run", "etl", env={"HOOK": "file:///etc/s3cr3t"}, check=False)
     assert "no http or https URL" in warnings(colony)
     colony("workflow", "run", "etl", check=False)
-    assert "needs the environment variable HOOK" in warnings(colony)
+    assert "the environment variable HOOK is not set, which the webhook needs" in warnings(colony)
     assert "/s3cr3t" not in everything(colony)
 
 

@@ -396,7 +396,7 @@ def test_an_unset_variable_names_agent_variable_and_line(root: Path) -> None:
     agent = one_agent(root, "{A: $NO_SUCH}")
     with pytest.raises(ColonyError) as caught:
         config.agent_env(agent, {})
-    expected = "agent 'a' needs the environment variable NO_SUCH, which is not set at colony.yml:3; export NO_SUCH=…"
+    expected = "the environment variable NO_SUCH is not set, which agent 'a' needs at colony.yml:3; export NO_SUCH=…"
     assert str(caught.value) == expected
     assert caught.value.code == USAGE
     agent = one_agent(root, "{A: $NO_SUCH}", "env_file: .env\n")

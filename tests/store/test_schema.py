@@ -148,3 +148,11 @@ def test_a_sound_schema_with_references_into_itself_is_fine() -> None:
     tree = {"$defs": {"node": {"items": {"$ref": "#/$defs/node"}, "type": "array"}}, "$ref": "#/$defs/node"}
     schema.check_schema(tree)
     assert schema.mismatches([[[]], [3]], tree, "tree") == ["'tree[1][0]' must be a list, not 3"]
+
+
+def test_a_word_where_a_list_of_words_belongs_is_shown_as_one() -> None:
+    words = {"properties": {"on": {"type": "array", "items": {"type": "string"}}}}
+    faults = [(what, fix) for _, what, fix in schema._faults(schema._validator(words), {"on": "fetch-data"})]
+    assert faults == [("'on' must be a list, not 'fetch-data'", "write [fetch-data]")]
+    faults = [(what, fix) for _, what, fix in schema._faults(schema._validator(words), {"on": "a, b"})]
+    assert faults == [("'on' must be a list, not 'a, b'", "write each item after '- '")]

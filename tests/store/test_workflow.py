@@ -295,7 +295,7 @@ def test_all_problems_are_told_in_the_order_of_the_file(here: Colony) -> None:
         "8: '{{validation}}' is not a known reference; there is 'load_stats', 'date', 'yesterday', 'run.id', "
         "'workflow.name'",
         "9: 'workflow.steps[0].timeout' must be a duration such as 30s, 10m or 1h30m, not '10 m'",
-        "11: step 'load' depends on 'fetsh', which is no step; did you mean 'fetch'?",
+        "11: step 'load' depends on the unknown step 'fetsh'; did you mean 'fetch'?",
         "12: step 'load' has instructions and no agent to follow them; add 'agent:', or 'run:' with a command",
         "12: '{{steps.fetch.output}}' refers to the step 'fetch', which does not come before this one; "
         "add 'fetch' to the depends_on of 'load'",
@@ -318,6 +318,11 @@ steps:
     ("step", "expected"),
     [
         ("name: x", "9: step 'x' has neither 'run' nor 'instructions'"),
+        ("name: x\n    runs: x", "10: unknown key 'runs' in 'steps[2]'; did you mean 'run'?"),
+        (
+            "name: x\n    run: x\n    depends_on: first",
+            "11: 'steps[2].depends_on' must be a list, not 'first'; write [first]",
+        ),
         ("name: x\n    run: ''", "10: 'steps[2].run' must not be empty"),
         ("name: x\n    run: ' '", "10: the 'run' of step 'x' is empty"),
         ("name: first\n    run: x", "9: the step name 'first' is there twice (first in line 2); rename one"),
@@ -326,7 +331,10 @@ steps:
         ('name: "x\\n"\n    run: x', "9: 'x\\n' is not a name for a step"),
         ("name: a.output\n    run: x", "9: 'a.output' reads like a reference; call the step something else"),
         ("name: x\n    run: x\n    depends_on: [x]", "11: step 'x' depends on itself"),
-        ("name: x\n    run: x\n    depends_on:\n      - first\n      - frist", "13: step 'x' depends on 'frist'"),
+        (
+            "name: x\n    run: x\n    depends_on:\n      - first\n      - frist",
+            "13: step 'x' depends on the unknown step 'frist'",
+        ),
         ("name: x\n    run: x\n    depends_on: [alert]", "it is a step of error_handling, which runs after all others"),
         ("name: x\n    run: x\n    output: found", "11: the output name 'found' is also that of step 'first'"),
         ("name: x\n    run: x\n    output: date", "11: 'date' cannot be the name of an output"),

@@ -217,7 +217,7 @@ def split(url: str, where: str | None = None) -> tuple[str, str]:
         raise ColonyError(
             "the warehouse is neither a URL nor a path that ends in .duckdb",
             where=where,
-            fix=f"write it like {DEFAULT}",
+            fix=f"write it like {DEFAULT}, or sqlite:///warehouse/warehouse.db",
             code=USAGE,
         )
     scheme = _SAME.get(scheme.lower(), scheme.lower())

@@ -27,8 +27,8 @@ def missing(known: dict[str, str]) -> ColonyError | None:
     """What is wrong when there is no key, in the environment or in the agent's (`known`); else None."""
     if env.get("ANTHROPIC_API_KEY") or known.get("ANTHROPIC_API_KEY"):
         return None
-    fix = "export it, or write it into the env_file of colony.yml; a run with --replay needs none"
-    return ColonyError("a model does it, and ANTHROPIC_API_KEY is not set", fix=fix, code=USAGE)
+    fix = "export it, or write it into the env_file of colony.yml"
+    return ColonyError("ANTHROPIC_API_KEY is not set, which a model needs", fix=fix, code=USAGE)
 
 
 def perform(place: Place, context: Record) -> Ending:
