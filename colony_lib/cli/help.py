@@ -6,13 +6,14 @@ import os
 import sys
 
 from colony_lib import __version__
-from colony_lib.base.errors import OK, USAGE, ColonyError, unknown
-from colony_lib.cli.help_topics import TOPICS
+from colony_lib.base.errors import OK, USAGE, ColonyError, nearest
+from colony_lib.cli import help_topics, help_writing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TOPICS = {**help_writing.TOPICS, **help_topics.TOPICS}
 # The order of the list follows the order of work; what is not named here comes after, by name.
 GROUPS = {
     "a colony": ["init", "validate", "status", "health"],
@@ -143,4 +144,5 @@ def _write_pages(words: list[str]) -> int:
 
 
 def raise_unknown(name: str) -> None:
-    raise unknown("command", name, {**_found(), **dict.fromkeys(TOPICS, "")}, code=USAGE)
+    near = nearest(name, _found()) or nearest(name, TOPICS)
+    raise ColonyError(f"unknown command '{name}'", fix=near or "'colony help' lists them", code=USAGE)

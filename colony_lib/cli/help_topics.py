@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from colony_lib.store import env
-
 EXIT_CODES = """\
 0    done
 1    the thing itself failed (a run, a validation, a check), or was not found
@@ -40,7 +38,10 @@ READ = {
     "OPENLINEAGE_DISABLED": "true: post nothing",
 }
 SET = {
-    **dict.fromkeys(env.STEP_VARIABLES.values(), "what its name says, of this step"),
+    "COLONY_RUN_ID": "the run's id",
+    "COLONY_WORKFLOW": "the workflow's name",
+    "COLONY_STEP": "the step's name",
+    "COLONY_AGENT": "the step's agent, if it has one",
     "COLONY_ATTEMPT": "which try this is, from 1",
     "COLONY_BATCH_ID": "which batch, from 0, in a step that runs in batches",
     "COLONY_DATE": "the run's day",
@@ -55,7 +56,8 @@ SET = {
 }
 FILES = """\
 colony.yml                   agents and settings
-.colony/workflows/NAME.yaml  workflow definitions, versioned with the code
+pipeline.yml                 the data: sources, datasets, warehouse ('colony help pipelines')
+.colony/workflows/NAME.yaml  workflow definitions, versioned with the code ('colony help workflows')
 .colony/models.json          prices of models that differ from the built-in ones, if there
 .colony/schemas/             JSON Schemas for your editor
 .colony/state/               tasks, memory, documents; 'colony state sync' shares them with other machines

@@ -172,7 +172,8 @@ def _make(root: str, given: Any, wanted: dict[str, str]) -> list[str]:
     text = {".colony/.gitignore": init_files.IGNORED, **wanted}
     if given.example is None:
         text["colony.yml"] = init_files.CONFIG.format(name=_as_yaml(given.name or os.path.basename(root) or "colony"))
-    for kind in (*SCHEMAS, *(("pipeline",) if "pipeline.yml" in wanted else ())):
+    pipeline = "pipeline.yml" in wanted or os.path.exists(os.path.join(root, "pipeline.yml"))
+    for kind in (*SCHEMAS, *(("pipeline",) if pipeline else ())):
         text[f".colony/schemas/{kind}.schema.json"] = files.read_text(schema.file(kind))
     for folder in FOLDERS:
         files.make_dirs(os.path.join(root, folder))

@@ -27,6 +27,7 @@ def _parser(verb: str = "") -> args.Parser:
             "colony workflow rerun latest --failed",
             "colony workflow history daily-etl --limit 10",
         ],
+        details="A workflow is a file, .colony/workflows/NAME.yaml: 'colony help workflows' says how to write one.",
     )
     verbs = parser.commands()
     # Each verb costs as much to add as a small module to import, and a line has but one.

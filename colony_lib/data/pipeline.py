@@ -154,7 +154,7 @@ def load(file: str | None = None) -> Pipeline:
         raise ColonyError(
             f"no pipeline file '{pipeline.file}'",
             where=pipeline.root,
-            fix="write one, name it with --pipeline FILE, or begin with an example: "
+            fix="write one ('colony help pipelines'), name it with --pipeline FILE, or begin with an example: "
             "colony init --example data-pipeline DIR",
             code=USAGE,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from colony_lib.base import errors
-from colony_lib.cli import grammar, help_topics
+from colony_lib.cli import grammar, help, help_topics, help_writing
 from colony_lib.store import shellwords
 from tests.conftest import BIN, Colony, clean_environment
 from tests.terminals import terminal
@@ -124,7 +125,49 @@ def test_the_topic_exit_codes_names_every_status(colony: Colony) -> None:
     assert codes == listed
 
 
-@pytest.mark.parametrize("name", list(help_topics.TOPICS))
+@pytest.mark.parametrize("name", list(help.TOPICS))
 def test_a_topic_fits_a_screenful_or_two(colony: Colony, name: str) -> None:
     shown = colony("help", name).out.splitlines()
     assert len(shown) < 60 and max(map(len, shown)) <= 110
+
+
+def test_the_workflow_of_the_topic_runs_as_it_stands(colony: Colony) -> None:
+    assert help_writing.WORKFLOW in colony("help", "workflows").out
+    colony.write(".colony/workflows/sizes.yaml", help_writing.WORKFLOW)
+    assert colony("workflow", "validate", "sizes").out == "ok: 1 workflow\n"
+    colony("workflow", "run", "sizes", "--date", "2013-02-08")
+    steps = colony.json("workflow", "status", "--json")["steps"]
+    lines = (colony.root / "colony.yml").read_text(encoding="utf-8").count("\n")
+    assert [step["output"] for step in steps] == [["colony.yml"], [lines], f"[{lines}] lines on 2013-02-08"]
+
+
+def test_the_pipeline_of_the_topic_goes_from_a_file_into_the_warehouse(colony: Colony) -> None:
+    assert help_writing.PIPELINE in colony("help", "pipelines").out
+    colony.write("pipeline.yml", help_writing.PIPELINE)
+    colony.write("inbox/orders_2026-11-26.csv", "Order ID,Ordered at,Amount,Country\n1,26/11/2026,120,FR\n2,,7,DE\n")
+    for tool in ("fetch", "transform", "validate-data", "load"):
+        colony(tool, "--date", "2026-11-26", check=False)
+    (row, *_) = json.loads((colony.root / "staging/transformed/orders_2026-11-26.json").read_text())["data"]
+    assert row == {"order_id": 1, "ordered_at": "2026-11-26", "amount": 120.0, "country": "FR", "large": True}
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "parts"),
+    [
+        ("workflows", "workflow", ["workflow", "trigger", "step", "limits", "retry"]),
+        ("pipelines", "pipeline", ["source", "dataset", "load", "thresholds", "aggregate"]),
+    ],
+)
+def test_a_topic_on_a_file_names_every_key_of_its_schema(
+    colony: Colony, topic: str, kind: str, parts: list[str]
+) -> None:
+    schema = json.loads((BIN.parent / "schemas" / f"{kind}.schema.json").read_text(encoding="utf-8"))
+    keys = {key for part in parts for key in schema["$defs"][part]["properties"]} | set(schema.get("properties", ()))
+    named = set(re.findall(r"[a-z0-9_]+", colony("help", topic).out))
+    assert keys - named == {"type", "description"} - named
+
+
+def test_what_is_no_command_and_near_to_none_leads_to_the_list(colony: Colony) -> None:
+    assert colony("zzz", check=False).err == "colony: unknown command 'zzz'; 'colony help' lists them\n"
+    near = colony("help", "pipeline", check=False).err
+    assert near == "colony: unknown command 'pipeline'; did you mean 'pipelines'?\n"

@@ -213,3 +213,11 @@ def test_many_at_once_make_one_colony(empty: Colony) -> None:
     assert sum(err.startswith("made ") for _, err in ends) == 1
     assert set(contents(empty.root)) == MADE
     assert empty("validate").code == 0
+
+
+def test_a_pipeline_written_by_hand_gets_its_schema_by_init(empty: Colony) -> None:
+    empty("init")
+    empty.write("pipeline.yml", "sources: {}\n")
+    assert "made .colony/schemas/pipeline.schema.json;" in empty("init").err
+    assert set(contents(empty.root)) == {*MADE, "pipeline.yml", ".colony/schemas/pipeline.schema.json"}
+    assert (empty.root / "pipeline.yml").read_text() == "sources: {}\n"

@@ -119,7 +119,7 @@ def test_without_a_file_there_is_an_error_or_defaults(folder: Path) -> None:
         pipeline.load()
     assert caught.value.code == 2
     assert (
-        str(caught.value) == f"no pipeline file 'pipeline.yml' at {folder}; write one, name it with "
+        str(caught.value) == f"no pipeline file 'pipeline.yml' at {folder}; write one ('colony help pipelines'), name it with "
         "--pipeline FILE, or begin with an example: colony init --example data-pipeline DIR"
     )
     found = pipeline.find()
