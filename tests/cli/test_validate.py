@@ -114,3 +114,39 @@ def test_a_closed_pipe_ends_it_quietly(colony: Colony) -> None:
     assert done.stdout.startswith("colony.yml:1: unknown key 'k0'")
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr and "Broken" not in done.stderr
+
+
+PIPELINE = """\
+sources: {orders: {type: file, path: o.csv}}
+warehouse: $NO_SUCH_VARIABLE
+datasets:
+  orders:
+    schema: {fields: [{name: id, type: integer}], primaryKey: id}
+"""
+
+
+def test_a_pipeline_file_is_checked_without_its_variables_and_data(colony: Colony) -> None:
+    colony.write("pipeline.yml", PIPELINE)
+    assert colony("validate").out == "ok: colony.yml, 0 workflows and pipeline.yml\n"
+    wrong = PIPELINE.replace("$NO_SUCH_VARIABLE", "shop.db").replace("primaryKey: id", "primaryKey: ids")
+    colony.write("pipeline.yml", wrong)
+    result = colony("validate", check=False)
+    assert (result.code, result.out, result.err) == (
+        2,
+        "pipeline.yml:2: the warehouse is neither a URL nor a path that ends in .duckdb; write it like "
+        "duckdb:///warehouse/warehouse.duckdb, or sqlite:///warehouse/warehouse.db\n"
+        "pipeline.yml:5: unknown field 'ids'; did you mean 'id'?\n",
+        "2 problems in 2 files checked\n",
+    )
+    colony.write("pipeline.yml", PIPELINE.replace("sources", "surces"))
+    result = colony("validate", check=False)
+    assert (result.code, result.out) == (2, "pipeline.yml:1: unknown key 'surces'; did you mean 'sources'?\n")
+
+
+def test_a_dataset_of_no_source_is_a_warning_for_its_files_may_come_from_elsewhere(colony: Colony) -> None:
+    colony.write("pipeline.yml", PIPELINE.replace("  orders:", "  order:"))
+    result = colony("validate")
+    assert (result.out, result.err) == (
+        "ok: colony.yml, 0 workflows and pipeline.yml\n",
+        "warning: pipeline.yml:4: the dataset 'order' is of no source that is there; did you mean 'orders'?\n",
+    )
