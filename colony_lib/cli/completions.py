@@ -24,8 +24,8 @@ def main(argv: list[str]) -> int:
             "colony completions fish > ~/.config/fish/completions/colony.fish",
         ],
         details="Completes commands, options, and the names in the colony one stands in: workflows, runs, agents,\n"
-        "steps, tasks, metrics, documents. Only the titles of tasks are asked of a command; all else is read\n"
-        "by the shell. Print it anew after an upgrade.",
+        "steps, tasks, metrics, documents, sources, datasets. Only the titles of tasks are asked of a\n"
+        "command; all else is read by the shell. Print it anew after an upgrade.",
     )
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help="bash, zsh or fish")
     shell = parser.parse_args(argv).shell

@@ -16,6 +16,14 @@ _colony_files() { # FOLDER SUFFIX: the names in it that are names to Colony, wit
     done
 }
 
+_colony_keys() { # SECTION FILE: the keys of that section of a YAML file, as they are mostly written: a line each
+    awk -v section="$1:" '/^[^ #]/ { inside = index($0, section) == 1; next }
+        inside && match($0, /[^ ]/) && /^ *[A-Za-z0-9][A-Za-z0-9._-]*:/ {
+            if (!depth) depth = RSTART
+            if (RSTART == depth) { sub(/:.*/, ""); print substr($0, depth) }
+        }' "$2" 2>/dev/null
+}
+
 _colony_names() { # KIND FOLDER: the names of that kind in the colony of that folder
     local dir
     case $1 in =*)
@@ -25,7 +33,10 @@ _colony_names() { # KIND FOLDER: the names of that kind in the colony of that fo
     dir=$2
     case $dir/ in */.colony/worktrees/*) dir=${dir%%/.colony/worktrees/*} ;; esac
     until [ -d "$dir/.colony" ]; do
-        case $dir in */*) dir=${dir%/*} ;; *) return ;; esac
+        case $dir in
+        */*) dir=${dir%/*} ;;
+        *) case $1 in source | dataset*) dir=$2; break ;; *) return ;; esac ;; # the data tools need no colony
+        esac
     done
     case $1 in
     workflow) _colony_files "$dir/.colony/workflows" .yaml; _colony_files "$dir/.colony/workflows" .yml ;;
@@ -36,6 +47,8 @@ _colony_names() { # KIND FOLDER: the names of that kind in the colony of that fo
         sed -n 's/^ *- *\({ *\)\{0,1\}name: *["'\'']\{0,1\}\([A-Za-z0-9][A-Za-z0-9._-]*\).*/\2/p' | sort -u ;;
     agent) sed -n '/^agents:/,/^[^ #-]/s/^ *- *\({ *\)\{0,1\}id: *["'\'']\{0,1\}\([A-Za-z0-9][A-Za-z0-9._-]*\).*/\2/p' \
         "$dir/colony.yml" 2>/dev/null ;;
+    source) _colony_keys sources "$dir/pipeline.yml" ;;
+    dataset*) _colony_keys datasets "$dir/pipeline.yml" ;;
     task) colony -C "$dir" state task list --json 2>/dev/null |
         sed -n 's/.*"title": *"\([^"\\]*\)".*"status": *"\([a-z_]*\)".*/\1	\2/p;s/.*"title": *"\([^"\\]*\)".*/\1/p' |
         sed -n 1,1000p ;;
@@ -43,7 +56,7 @@ _colony_names() { # KIND FOLDER: the names of that kind in the colony of that fo
 }
 
 _colony_complete() { # PATH WORD…: what may stand for the last word: '.', 'files' or 'folders', then name TAB help lines
-    local verbs options values arguments at folder want word line tab nl only prefix
+    local verbs options values arguments at folder want word line tab nl only prefix names
     tab='	'
     nl='
 '
@@ -101,6 +114,9 @@ _colony_complete() { # PATH WORD…: what may stand for the last word: '.', 'fil
     case $want in
     .file) printf 'files\n' ;;
     .folder) printf 'folders\n' ;;
+    .dataset/file) # a file, unless a dataset begins so
+        names=$(_colony_names dataset "$folder")
+        case ${names:+$nl$names} in *"$nl$1"*) printf '.\n%s\n' "$names" ;; *) printf 'files\n' ;; esac ;;
     .) printf '.\n' ;;
     *)
         printf '.\n'

@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 # What is a name in the colony, by the word that a help text has for it; NAME means what its command is about.
 KINDS = {
     "RUN": "run", "STEP": "step", "S": "step", "AGENT": "agent", "REF": "task", "BLOCKER": "task", "A,B": "task",
-    "DOC": "document", "FILE": "file", "JOURNAL": "file", "DIR": "folder",
+    "DOC": "document", "SOURCE": "source", "DATASET": "dataset", "DATASET|RUN": "dataset",
+    "DATASET|FILE": "dataset/file",
+    "FILE": "file", "JOURNAL": "file", "DIR": "folder",
 }  # fmt: skip
 NAMED = {"workflow": "workflow", "cron": "workflow", "metrics": "metric"}
-BY_OPTION = {"--agent": "agent", "--run": "run", "--replay": "run", "--step": "step", "--from": "", "--name": ""}
+BY_OPTION = {
+    "--agent": "agent",
+    "--dataset": "dataset",
+    "--run": "run",
+    "--replay": "run",
+    "--step": "step",
+    "--from": "",
+    "--name": "",
+}
 
 
 class Command:

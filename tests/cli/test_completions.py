@@ -24,6 +24,25 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
+PIPELINE = """\
+# what is fetched
+sources:
+  flights: {type: rest, url: $URL}
+  # the other one
+  'odd name': {type: file, path: x}
+  weather:
+    type: file
+    path: weather.csv
+
+warehouse: w.duckdb
+datasets:
+  flights:
+    schema: {fields: []}
+  daily.delays: {from: flights}
+views: {late: select 1}
+"""
+
+
 @pytest.fixture
 def stocked(colony: Colony) -> Colony:
     """A colony with a name of every kind, one of them hostile."""
@@ -34,6 +53,7 @@ def stocked(colony: Colony) -> Colony:
     colony.write(".colony/runs/r20260101-000000-aaaaa/plan.json", "{}")
     colony.write(".colony/state/fetch_results.json", "{}")
     colony.write("a file.json", "{}")
+    colony.write("pipeline.yml", PIPELINE)
     colony("state", "task", "add", "load it: now")
     colony("metrics", "record", "rows.loaded", "3")
     return colony
@@ -108,12 +128,21 @@ def test_names_of_every_kind_are_those_of_the_colony_one_stands_in(tab, stocked:
     assert "rows.loaded" in tab("colony metrics show ")
     assert tab("colony state get ") == ["fetch_results"]
     assert "bash" in tab("colony completions ")
+    assert tab("colony fetch ") == ["flights", "weather"]
+    assert tab("colony fetch flights we") == ["weather"]
+    assert tab("colony load ") == tab("colony lineage ") == ["flights", "daily.delays"]
+    assert tab("colony transform --dataset=d", "colony", "transform", "--dataset", "=", "d") == ["daily.delays"]
+    assert tab("colony validate-data fl") == ["flights"]
+    assert tab("colony transform a") == []  # the shell's own, of files
     below = stocked.root / "a" / "b"
     below.mkdir(parents=True)
     assert tab("colony workflow run ", cwd=below) == ["hello", "hourly"]
     outside = tmp_path / "no colony"
     outside.mkdir()
     assert tab("colony workflow run ", cwd=outside) == []
+    assert tab("colony fetch ", cwd=outside) == []
+    (outside / "pipeline.yml").write_text("sources:\n    one: {type: file, path: x}\n")
+    assert tab("colony fetch ", cwd=outside) == ["one"]
     assert tab("colony -C", "colony", "-C", str(stocked.root), "workflow", "show", "", cwd=outside) == []
     line = f"colony -C {stocked.root} workflow show "
     assert tab(line, cwd=outside) == ["hello", "hourly"]
