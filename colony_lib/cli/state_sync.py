@@ -33,9 +33,10 @@ def main(verb: str, argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print what came of it as one object")
     args.add_lock_timeout(parser)
     given = parser.parse_args(argv)
-    from colony_lib.store import statesync
+    from colony_lib.store import progress, statesync
 
-    result, refusal = statesync.run(verb)
+    with progress.working():
+        result, refusal = statesync.run(verb)
     _tell(result, refusal is None)
     if given.json:
         show.record(result)

@@ -53,7 +53,17 @@ class _Line:
         self._began = self._drawn = time.monotonic()
         self._since: dict[tuple[str, str], float] = {}
         self._parts: dict[str, str] = {}
+        self._over = False
         self._visible = False
+        # Who waits for another machine tells once and then no more: that is drawn when its time has come.
+        self._waits = threading.Timer(AFTER, self._draw_what_is_told)
+        self._waits.daemon = True
+        self._waits.start()
+
+    def _draw_what_is_told(self) -> None:
+        with self._lock:
+            if self._parts and not self._over:
+                self._draw()
 
     def tell(self, what: str, doing: str, count: int | None, of: int | None) -> None:
         now = time.monotonic()
@@ -80,10 +90,13 @@ class _Line:
         self._visible = True
 
     def clear(self) -> None:
-        if self._visible:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._visible = False
+        self._waits.cancel()
+        with self._lock:
+            self._over = True
+            if self._visible:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+                self._visible = False
 
 
 def _said(what: str, doing: str, count: int | None, of: int | None, seconds: float) -> str:

@@ -26,6 +26,7 @@ from colony_lib.store import (
     env,
     lineunion,
     paths,
+    progress,
     statefiles,
     stateremote,
     statetree,
@@ -188,7 +189,10 @@ class _Sync:
 
     def _fetch(self) -> str | None:
         """The commit that the remote's branch stands at."""
-        return self.remote.fetch(self.fetched, self.refs.values()) if self.remote else None
+        if self.remote is None:
+            return None
+        progress.tell("state", f"asking {self.repository.hide(self.remote.name)}")
+        return self.remote.fetch(self.fetched, self.refs.values())
 
     # -- the steps
 
@@ -203,6 +207,7 @@ class _Sync:
             for commit in {theirs, self.refs.get(self.head)} - {None}:
                 statetree.check_is_state(self.repository, str(commit), self.branch)
         stateworktree.attach(self.repository, self.branch)
+        progress.tell("state", "comparing")
         losses = self._finish()
         local, mine = self._commit(theirs)
         merged, theirs, pushed, refusal = self._meet(verb, mine, theirs)
@@ -264,6 +269,7 @@ class _Sync:
             merged = self._merge(self._merge(mine, self.refs.get(self.head)), theirs)
             if self.remote is None or verb == "pull" or merged is None or merged == theirs:
                 return merged, theirs, False, None
+            progress.tell("state", f"sending to {self.repository.hide(self.remote.name)}")
             try:
                 if self.remote.push(merged):
                     return merged, theirs, True, None
@@ -300,6 +306,7 @@ class _Sync:
 
     def _write_back(self, local: State, mine: str | None, merged: str) -> list[Loss]:
         after = self._state(merged)
+        progress.tell("state", "writing")
         statefiles.stage(local, after)
         if merged != mine:
             self._move("merging", merging=merged)

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +91,21 @@ def test_several_things_at_once_are_shown_beside_each_other(
     ]
     progress.tell("flights", "fetching", 1)
     assert capsys.readouterr().err == ""
+
+
+def test_who_waits_for_another_machine_sees_for_which(colony: Colony, tmp_path: Path) -> None:
+    remote = tmp_path / "shared.git"
+    subprocess.run(["git", "init", "-q", "--bare", remote], check=True, env=clean_environment())
+    far = tmp_path / "far"
+    far.write_text('#!/bin/sh\nsleep 0.6\nfor last; do :; done\nexec sh -c "$last"\n')
+    far.chmod(0o755)
+    colony.write("colony.yml", f"shared_state: {{backend: git-backed, location: 'ssh://far{remote}'}}\n")
+    colony("state", "task", "add", "one")
+    out, said = on_terminal(colony, "state", "sync", GIT_SSH=str(far))
+    drawn = said.split("\r")
+    assert out == ""
+    for line in ("state: asking 'ssh://far/", "state: sending to 'ssh://far/"):
+        assert any(text.startswith(line) for text in drawn), drawn
+    assert said.endswith("\r\x1b[Ksent tasks: 1 added\r\n"), drawn
+    quiet = colony("state", "sync", env={"GIT_SSH": str(far)})
+    assert (quiet.out, quiet.err) == ("", "unchanged\n")
