@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_WIDTH = 76  # characters of a line of running text; some take two bytes and more
+
+
 def page(name: str, summary: str, exit_codes: str) -> str:
     """The page of `colony-NAME`; `exit_codes` is the topic of that name."""
     found = list(grammar.commands(name))
@@ -31,7 +34,7 @@ def page(name: str, summary: str, exit_codes: str) -> str:
     if examples := list(_examples(first)):
         lines += [".SH EXAMPLES", *examples]
     lines += [".SH EXIT STATUS", *_table(exit_codes), ".SH SEE ALSO", "\\fBcolony\\fR(1)"]
-    return "\n".join(lines) + "\n"
+    return _joined(lines)
 
 
 def overview(names: dict[str, str], topics: dict[str, str]) -> str:
@@ -43,7 +46,7 @@ def overview(names: dict[str, str], topics: dict[str, str]) -> str:
     for title, text in topics.items():
         title = {"exit-codes": "exit status"}.get(title, title)
         lines += [f".SH {title.upper()}", *_verbatim(text)]
-    return "\n".join(lines) + "\n"
+    return _joined(lines)
 
 
 def help_page(summary: str, topics: list[str]) -> str:
@@ -61,7 +64,28 @@ def help_page(summary: str, topics: list[str]) -> str:
         "\\fB\\-\\-man\\fR DIR",
         "Write all pages into the folder.",
     ]
-    return "\n".join([*lines, ".SH SEE ALSO", "\\fBcolony\\fR(1)"]) + "\n"
+    return _joined([*lines, ".SH SEE ALSO", "\\fBcolony\\fR(1)"])
+
+
+def _joined(lines: list[str]) -> str:
+    """The page of the lines: a paragraph is not begun where a section has just begun one, and long lines of running
+    text are broken, as mandoc -T lint asks."""
+    found: list[str] = []
+    filled = True
+    for text in "\n".join(lines).split("\n"):
+        if text == ".PP" and found[-1].startswith((".SH ", ".SS ", ".PP")):
+            continue
+        filled = text == ".fi" or (filled and text != ".nf")
+        while filled and len(text.encode()) > _WIDTH and not text.startswith("."):
+            place = text.rfind(" ", 0, _WIDTH)
+            while place > 0 and text[place + 1] in ".'":  # a request to roff, where it begins a line
+                place = text.rfind(" ", 0, place)
+            if place <= 0:
+                break
+            found.append(text[:place])
+            text = text[place + 1 :]
+        found.append(text)
+    return "\n".join(found) + "\n"
 
 
 def _head(name: str, summary: str) -> str:

@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,17 @@ def test_a_page_holds_every_verb_option_and_help_of_its_parser(pages: Path, name
         assert command.parser.prog in page
         for action in command.parser._actions:
             names = ", ".join(action.option_strings) or str(action.metavar)
-            assert f"\n{names}" in page and grammar.line(action.help) in page, f"{command.path} {names}"
+            assert f"\n{names}" in page and grammar.line(action.help) in grammar.line(page), f"{command.path} {names}"
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+def test_mandoc_finds_nothing_in_the_pages_but_that_they_have_no_date(pages: Path) -> None:
+    lines = []
+    for page in sorted(pages.iterdir()):
+        done = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True)
+        lines += (done.stdout + done.stderr).splitlines()
+    assert len(lines) == len(list(pages.iterdir()))  # the same version gives the same page, so that there is no date
+    assert [line for line in lines if "missing date" not in line] == []
 
 
 @pytest.mark.skipif(MAN is None, reason="man is not installed")
@@ -171,3 +183,24 @@ def test_what_is_no_command_and_near_to_none_leads_to_the_list(colony: Colony) -
     assert colony("zzz", check=False).err == "colony: unknown command 'zzz'; 'colony help' lists them\n"
     near = colony("help", "pipeline", check=False).err
     assert near == "colony: unknown command 'pipeline'; did you mean 'pipelines'?\n"
+
+
+def test_a_wheel_holds_the_pages_that_its_own_sources_say(pages: Path, tmp_path: Path) -> None:
+    setuptools = pytest.importorskip("setuptools")
+    if int(setuptools.__version__.split(".")[0]) < 77:
+        pytest.skip("setuptools is older than what pyproject.toml asks for")
+    source = tmp_path / "source"
+    for name in ("bin", "colony_lib", "schemas", "examples"):
+        shutil.copytree(BIN.parent / name, source / name, ignore=shutil.ignore_patterns("__pycache__", ".colony"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(BIN.parent / name, source / name)
+    build = "from setuptools import setup; setup()"
+    words = [sys.executable, "-c", build, "-q", "bdist_wheel", "--dist-dir", str(tmp_path)]
+    done = subprocess.run(words, cwd=source, env=clean_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        found = {name: file.read(name) for name in file.namelist() if "/share/man/man1/" in name}
+    assert {name.rpartition("/")[2]: text for name, text in found.items()} == {
+        page.name: page.read_bytes() for page in pages.iterdir()
+    }
