@@ -11,7 +11,7 @@ from colony_lib.store.pointfold import STAMP, Fold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Any
 
     from colony_lib.base.jsonl import Problem
@@ -102,6 +102,20 @@ class Window:
                 f'{head}"ts":"{times[place : place + STAMP]}","value":{number!r},"labels":{texts[label]}}}'
                 for place, number, label in zip(places, numbers, theirs)
             ]
+
+    def median_like_last(self, but: Collection[str]) -> int | float | None:
+        """The median of the points that have all labels of the newest one, those named in `but` aside: of the same
+        table on other days, say, and not of other tables. None where there are fewer than two."""
+        if self.last is None:
+            return None
+        wanted = {name: value for name, value in self.last[2].items() if name not in but}
+        texts = [jsontext.loads(text) for text in self._fold.texts]
+        like = {i for i, text in enumerate(texts) if {k: v for k, v in text.items() if k not in but} == wanted}
+        _, values, labels = self._fold.columns()
+        found = sorted(value for value, label in zip(values, labels) if label in like)
+        if len(found) < 2:
+            return None
+        return tidy((found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2)
 
     def statistics(self) -> dict[str, Any]:
         """{count, current, average, min, max, sum, p50, p95}; of no points, count and sum are 0, the rest None."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from textual import events
 from textual.app import ComposeResult
@@ -18,6 +17,7 @@ from colony_lib.tui import actions, keys, paint
 from colony_lib.tui.paint import Line
 from colony_lib.tui.rows import Lines, Rows
 
+BOX = 76  # columns of a question, as look.py has it
 DEAD = 0.3  # seconds in which a question takes no key: what is typed or pasted in one go answers nothing
 
 
@@ -34,25 +34,32 @@ class Choose(ModalScreen[list[str] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box"):
-            yield Lines([(" " + self._title, "bold")], [])
-            rows = Rows(self._line, lambda item: item[0])
-            rows.styles.height = len(self._choices) * 2 - 1
-            yield rows
+            yield Lines([], id="title")
+            yield Rows(lambda item, columns: item[1], lambda item: item[0])
             yield Lines([], [(" Enter", "key"), (" does it   ", "dim"), ("y", "key"), (" the first", "dim"),
                              ("   n Esc", "key"), (" leave", "dim")])  # fmt: skip
 
     def on_mount(self) -> None:
         self._since = time.monotonic()
-        rows = self.query_one(Rows)
-        below = [entry for label, words in self._choices[1:] for entry in ((label, words), (None, words))]
-        rows.show([self._choices[0], *below])
-        rows.focus()
+        self._show()
+        self.query_one(Rows).focus()
 
-    def _line(self, item: Any, columns: int) -> Line:
-        label, words = item
-        if label is not None:
-            return [(f" {label}", "text" if words is None else "warn")]
-        return [(f"   {actions.shown(words)}" if words else "", "dim")]
+    def on_resize(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        """Each choice with its command below it, whole: who says yes has seen to what."""
+        room = max(min(BOX, self.app.size.width * 96 // 100) - 5, 12)
+        self.query_one("#title", Lines).put(*paint.wrapped([(" " + escape(self._title), "bold")], room, 1), [])
+        shown: list[tuple[str | None, Line]] = []
+        for label, words in self._choices:
+            first, *more = paint.wrapped([(f" {label}", "text" if words is None else "warn")], room, 1)
+            shown += [(label, first), *((None, row) for row in more)]
+            if words is not None:
+                shown += [(None, row) for row in paint.wrapped([(f"   {actions.shown(words)}", "dim")], room, 5)]
+        rows = self.query_one(Rows)
+        rows.styles.height = len(shown)
+        rows.show(shown)
 
     @property
     def commands(self) -> list[list[str]]:
@@ -155,7 +162,11 @@ class Read(ModalScreen[str | None]):
         room = max(rows.size.width or self.app.size.width - 8, 12) - 2
         shown: list[tuple[str | None, Line]] = []
         for key, line in self._lines:
-            shown += [(key, line)] if key is not None else [(None, row) for row in paint.wrapped(line, room)]
+            if key is not None:
+                shown.append((key, line))
+                continue
+            hang = paint.columns_of(line[:1]) if line and line[0][1] == "key" else 0  # what follows stays in its column
+            shown += [(None, row) for row in paint.wrapped(line, room, hang if hang < room // 2 else 0)]
         rows.show(shown)
 
     def on_rows_chosen(self, event: Rows.Chosen) -> None:

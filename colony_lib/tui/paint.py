@@ -123,19 +123,22 @@ def columns_of(line: Line) -> int:
     return sum(width(escape(text)) for text, _ in line)
 
 
-def wrapped(line: Line, columns: int) -> list[Line]:
-    """The line in rows of at most so many columns, broken at blanks where there are some in the row's second half."""
+def wrapped(line: Line, columns: int, hang: int = 0) -> list[Line]:
+    """The line in rows of at most so many columns, broken at blanks where there are some in the row's second half. All
+    rows but the first begin with `hang` blanks."""
     rows: list[Line] = []
     rest = [(character, role) for text, role in line for character in escape(text)]
     while rest:
         used = place = 0
-        while place < len(rest) and used + width(rest[place][0]) <= max(columns, 2):
+        room = max(columns - (hang if rows else 0), 2)
+        while place < len(rest) and used + width(rest[place][0]) <= room:
             used += width(rest[place][0])
             place += 1
         if place < len(rest):
             blanks = [at for at in range(place // 2, place + 1) if rest[at][0] == " "]
             place = blanks[-1] if blanks else place
-        rows.append([("".join(c for c, _ in some), role) for role, some in groupby(rest[:place], lambda one: one[1])])
+        row: Line = [("".join(c for c, _ in some), role) for role, some in groupby(rest[:place], lambda one: one[1])]
+        rows.append([(" " * hang, ""), *row] if rows and hang else row)
         rest = rest[place + 1 :] if place < len(rest) and rest[place][0] == " " else rest[place:]
     return rows or [[]]
 

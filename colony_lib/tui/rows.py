@@ -100,6 +100,7 @@ class Rows(ScrollView, can_focus=True):
         self.items: Sequence[Any] = []
         self.cursor = 0
         self.empty: Line = [(" " + empty, "dim")]
+        self.narrowed = False  # whether a filter is on, which what is not shown may be owed to
         self._draw, self._key = draw, key
 
     # -- what is shown
@@ -139,7 +140,8 @@ class Rows(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         index, width, base = y + self.scroll_offset.y, self.size.width, self.rich_style
         if index >= len(self.items):
-            line = self.empty if not self.items and y == 0 else []
+            nothing: Line = [(" nothing fits the filter: Esc shows all", "dim")] if self.narrowed else self.empty
+            line = nothing if not self.items and y == 0 else []
             return painter(self).strip(line, width, base=base)
         under = ("chosen" if self.has_focus else "unfocused") if index == self.cursor and self._marks() else ""
         strip = painter(self).strip(self.line(index, width), width, under, base)

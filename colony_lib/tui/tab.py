@@ -51,6 +51,7 @@ class Tab(Vertical):
     def narrow(self, chosen: Filter) -> str:
         """Show only what the filter lets through; in words how much that is."""
         self.filter = chosen
+        self.main().narrowed = bool(chosen)
         self.draw()
         return ""
 

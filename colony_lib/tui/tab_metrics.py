@@ -107,6 +107,8 @@ class MetricsTab(Tab):
         numbers = _numbers(trend)
         title: Line = [(trend.name, "bold"), (f"  {RANGES[self.range][1]}", "accent")]
         drawn = plot.draw(trend, columns, height, ascii_only=painter(self).ascii_only)
+        if trend.last and trend.last[2]:
+            title.append(("  newest: " + " ".join(f"{k}={v}" for k, v in sorted(trend.last[2].items())), "dim"))
         if not trend.count:
             drawn = [[(f" no points in the last {RANGES[self.range][1]}", "dim")]]
         lines.put(frame.rule(title, columns), *drawn, numbers)

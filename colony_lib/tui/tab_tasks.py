@@ -128,7 +128,7 @@ def _text(task: dict[str, Any]) -> str:
 def _progress(board: taskboard.Board | None, columns: int) -> Line:
     """A bar of how much is done, and the numbers."""
     if board is None or not board.total:
-        return [(" no tasks", "dim")]
+        return []
     tally = board.tally
     room = max(min(columns - 58, 40), 10)
     done, failed = tally["completed"], tally["failed"]

@@ -210,6 +210,7 @@ class WorkflowTab(Tab):
         beside = self.query_one("#runs", Rows)
         if beside.display:
             beside.focus()
+            self.colony.tell("↑ ↓ choose another run in the list, Enter opens it")
             return
         lines: list[tuple[str | None, Line]] = [(row["run_id"], runlines.history(row)) for row in self.found.history]
         screen = dialogs.Read("Runs, newest first", lines, "Enter opens a run")

@@ -30,6 +30,7 @@ class Trend:
     __slots__ = (
         "buckets", "count", "high", "hours", "last", "low", "median", "name", "p95", "read_at", "state", "threshold",
         "took", "type", "unit",
+        "usual",
     )  # fmt: skip
 
     def __init__(self, name: str, hours: int, state: tuple[int, int], threshold: Threshold | None) -> None:
@@ -42,16 +43,16 @@ class Trend:
         self.count: int = found["count"]
         self.low, self.high, self.median, self.p95 = found["min"], found["max"], found["p50"], found["p95"]
         self.buckets = window.buckets(BUCKETS)
+        self.usual = window.median_like_last({"date"})
         self.took = time.monotonic() - began
         self.read_at = time.monotonic()
 
     @property
     def change(self) -> float | None:
-        """The newest value's distance from the median, as a share of it."""
-        if self.last is None or not self.median or self.count < 2:
+        """The newest value's distance from what is usual for its labels, their median, as a share of that."""
+        if self.last is None or not self.usual:
             return None
-        distance = float(self.last[1]) - self.median
-        return float(distance / abs(self.median))
+        return float((float(self.last[1]) - self.usual) / abs(self.usual))
 
     def is_over(self, value: float | None) -> bool:
         """Whether the alert's condition holds for the value."""

@@ -448,3 +448,59 @@ def test_an_old_run_is_opened_by_its_id_and_its_attempts_are_kept_apart(colony: 
 
     drive(colony, body, run=run)
     assert json.loads(colony("workflow", "status", run, "--json").out)["status"] == "failed"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)])
+def test_a_question_shows_the_whole_command_on_a_small_screen(colony: Colony, size: tuple[int, int]) -> None:
+    run = failed_run(colony)
+
+    async def body(app: Any, pilot: Any) -> None:
+        await until(app, pilot, lambda: app.tab.main().key == "load")
+        await pilot.press("R")
+        await until(app, pilot, lambda: len(app.screen_stack) > 1 and app.screen._is_awake())
+        words = " ".join(" ".join(line.strip(" │") for line in seen(app).split("\n")).split())
+        assert f"colony workflow rerun {run} --from=load --detach" in words
+        assert f"colony workflow resume {run} --detach" in words
+
+    drive(colony, body, size=size)
+
+
+def test_on_a_small_screen_the_meaning_of_a_key_stays_in_its_column(colony: Colony) -> None:
+    async def body(app: Any, pilot: Any) -> None:
+        await pilot.press("6", "question_mark")
+        await until_seen(app, pilot, "Keys in Logs")
+        lines = [line.strip("│ ") for line in seen(app).split("\n")]
+        assert [line for line in lines if line.startswith("--level")] == ["--level LEVEL"]
+        (row,) = [line for line in seen(app).split("\n") if "--level LEVEL" in line]
+        (above,) = [line for line in seen(app).split("\n") if "show from debug" in line]
+        assert row.index("--level") == above.index("show from")
+
+    drive(colony, body, size=(80, 24))
+
+
+def test_a_filter_that_lets_nothing_through_is_told_from_nothing_there(colony: Colony) -> None:
+    async def body(app: Any, pilot: Any) -> None:
+        await pilot.press("5")
+        await until_seen(app, pilot, "no metrics yet")
+        metrics.record("aaa", 1)
+        await until_seen(app, pilot, "aaa")
+        await pilot.press("slash", *"zzz", "enter")
+        await until_seen(app, pilot, "nothing fits the filter: Esc shows all")
+        assert "no metrics yet" not in seen(app)
+
+    drive(colony, body)
+
+
+def test_a_metric_is_compared_with_points_of_its_own_labels(colony: Colony) -> None:
+    paths.use(str(colony.root))
+    for date in ("2013-02-07", "2013-02-08"):
+        for table, value in (("planes", 3000), ("flights", 900)):
+            metrics.record("loaded", value, labels={"date": date, "table": table})
+
+    async def body(app: Any, pilot: Any) -> None:
+        await pilot.press("5")
+        await until_seen(app, pilot, "newest: date=2013-02-08 table=flights")
+        (row,) = [line for line in seen(app).split("\n") if line.startswith("   loaded")]
+        assert row.split()[1:3] == ["900", "="]
+
+    drive(colony, body)
