@@ -79,6 +79,8 @@ def main(argv: list[str]) -> int:
         summary = transform_parts.run(day, args.batch) if args.batch else day.write()
         done(summary)
     emit(summary, lines(summary), json=args.json)
+    for name in [] if args.batch else summary["datasets"]:
+        _tell_rejected(day, name)
     return OK
 
 
@@ -141,12 +143,19 @@ def _pipe(pipeline: Pipeline, args: Any) -> int:
     outcome = day.outcome(name)
     rejected = day.rejected(name)
     if rejected:
-        path = pipeline.path("rejected", name, day.date)
-        transform_files.write_list(path, rejected)
-        first = f"row {rejected[0]['row']}: {rejected[0]['reason']}"
-        show.warn(f"{plural(len(rejected), 'row')} rejected, see {pipeline.shown(path)} ({first})", "transform")
+        transform_files.write_list(pipeline.path("rejected", name, day.date), rejected)
+        _tell_rejected(day, name)
     transform_files.print_envelope(day.head(name), table.to_rows(outcome.frame), sys.stdout.write)
     return OK
+
+
+def _tell_rejected(day: Day, name: str) -> None:
+    """Where the dataset's rejected rows are, and why the first of them was."""
+    rejected = day.rejected(name)
+    if rejected:
+        path = day.pipeline.shown(day.pipeline.path("rejected", name, day.date))
+        first = f"row {rejected[0]['row']}: {rejected[0]['reason']}"
+        show.warn(f"{plural(len(rejected), 'row')} rejected, see {path} ({first})", "transform")
 
 
 def lines(summary: dict[str, Any]) -> list[str]:

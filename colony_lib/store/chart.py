@@ -92,6 +92,8 @@ def framed(
     rows = lines(values, height, ascii_only=ascii_only)
     there = [value for value in values if value is not None] or [0.0]
     scale = [f"{max(there):.4g}"] + [""] * (height - 2) + [f"{min(there):.4g}"]
+    if max(there) == min(there) and any(value is not None for value in values):  # one number, beside the one line
+        scale = ["" if row != row_of(there[0], values, height) else scale[0] for row in range(height)]
     margin = max(map(len, scale))
     drawn = [f"{mark:>{margin}} {side}{row}".rstrip() for mark, row in zip(scale, rows)]
     columns = len(rows[0])

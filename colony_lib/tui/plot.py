@@ -60,6 +60,8 @@ def draw(trend: Trend, columns: int, height: int, *, ascii_only: bool = False) -
     at = chart.row_of(limit, values, height) if limit is not None else None
     ends = [*there, *within] or [0.0]
     labels = {0: amount(max(ends), trend.unit), height - 1: amount(min(ends), trend.unit)}
+    if max(ends) == min(ends):
+        labels = {chart.row_of(ends[0], values, height) or 0: labels[0]}  # one number, beside the one line
     if at is not None and limit is not None:
         labels[at] = amount(limit, trend.unit)
     above = trend.threshold is not None and ">" in trend.threshold[0]

@@ -115,7 +115,9 @@ def test_all_datasets_of_a_day_are_transformed_counted_and_reported(place: Colon
 
 def test_it_tells_people_the_log_the_metrics_and_the_lineage(place: Colony) -> None:
     done = place("transform", "flights", "--date", DAY)
-    assert done.err == ""
+    assert done.err == (
+        f"colony transform: 2 rows rejected, see staging/rejected/flights_{DAY}.json (row 4: flight_no: null is required)\n"
+    )
     assert done.out.splitlines() == [
         f"flights: 6 in, 3 out, 2 rejected, 1 dropped → staging/transformed/flights_{DAY}.json",
         "  normalize_names: 6 rows",

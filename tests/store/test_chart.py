@@ -57,3 +57,13 @@ def test_the_frame_names_the_largest_and_smallest_value_and_the_ends() -> None:
 )
 def test_only_an_encoding_with_the_characters_gets_them(encoding: str | None, shown: bool) -> None:
     assert chart.fits(encoding) is shown
+
+
+def test_the_frame_of_values_that_are_all_the_same_has_their_number_once_beside_their_line() -> None:
+    assert chart.framed([3.0] * 20, "old", "now", 3, ascii_only=True) == [
+        "  |",
+        "3 |********************",
+        "  |",
+        "  +--------------------",
+        "   old              now",
+    ]
