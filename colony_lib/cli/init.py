@@ -246,5 +246,6 @@ def _tell(root: str, made: list[str], given: Any) -> None:
         show.note(f"next (README.md there says more):\n  {begin}{first}\n  {second}")
     else:
         here = f"-C {shlex.quote(root)} " if elsewhere else ""
-        show.note(f"next:\n  colony {here}validate\n  colony {here}workflow run hello\n  colony {here}status")
+        show.note(f"next:\n  colony {here}validate\n  colony {here}workflow run hello")
+        show.note(f"  colony {here}run-step latest greet    # what it said\n  colony help workflows")
     sys.stderr.flush()

@@ -90,6 +90,9 @@ def _all(known: dict[tuple[str, str], dict[str, Any]], given: Any) -> int:
             newest.values(),
             ["dataset", "date", "source", "fetch_time", "validation_passed", "load_time", "warehouse_table"],
         )
+        if not newest:
+            of = f" of {given.date}" if given.date else ""
+            show.nothing(f"no data{of} has been fetched, transformed or loaded here")
     return OK
 
 

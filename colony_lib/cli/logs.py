@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
     _report(sources)
     if given.lines is None and printed == count and not given.follow:
         show.note(f"these are the last {count} lines; '-n all' shows all, '-n 500' more")
+    if not printed and not given.follow and not given.json:
+        show.nothing("no lines" + (" that fit" if logread.agents() else " yet: steps and agents write them"))
     if given.follow:
         _follow(logread.Follower(names or None, sources), wanted, printer)
     return OK

@@ -63,6 +63,8 @@ def _list(given: Any) -> int:
         show.records(found)
     else:
         show.table(found, COLUMNS)
+        if not found:
+            show.nothing("no messages: 'colony broadcast TEXT' sends one to all")
     show.problems(problems, "messages")
     return 0
 

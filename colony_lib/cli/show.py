@@ -127,6 +127,12 @@ def value(item: Any) -> None:
     print(item if isinstance(item, str) else dumps(item))
 
 
+def nothing(text: str) -> None:
+    """Tell people at a terminal why they see nothing; a pipe holds nothing, which says it all."""
+    if is_terminal():
+        note(text)
+
+
 def note(text: str) -> None:
     """Talk, on standard error."""
     print(escape(text, keep="\n"), file=sys.stderr)

@@ -184,7 +184,10 @@ def _print(given: Any, chosen: taskfold.Chosen) -> int:
     if given.json:
         show.lines(tasks.texts(chosen, problems))
     else:
-        show.table([_row(task) for task in _fitted(tasks.rows(chosen, problems))], COLUMNS)
+        rows = [_row(task) for task in _fitted(tasks.rows(chosen, problems))]
+        show.table(rows, COLUMNS)
+        if not rows:
+            show.nothing("no such tasks: 'colony state task add TITLE' makes one")
     show.problems(problems, "state")
     return 0
 

@@ -41,10 +41,8 @@ def main(argv: list[str]) -> int:
     for warning in [*checkup.warnings(), *(data[1] if data else [])]:
         show.warn(warning)
     if not given.json:
-        if data is None:
-            show.value(f"ok: colony.yml and {plural(checked - 1, 'workflow')}")
-        else:
-            show.value(f"ok: colony.yml, {plural(checked - 2, 'workflow')} and pipeline.yml")
+        count, more = (checked - 1, "") if data is None else (checked - 2, ", and pipeline.yml")
+        show.value(f"ok: colony.yml and {plural(count, 'workflow')}{more}")
     return OK
 
 

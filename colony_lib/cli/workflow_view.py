@@ -46,7 +46,8 @@ def add_status(verbs: Any) -> None:
             "colony workflow status latest --json | jq '.steps[] | select(.error)'",
             "colony workflow status --watch=5 --exit-status",
         ],
-        details="Exit status 0 whatever the run's status, unless --exit-status is given.",
+        details="'colony run-step RUN STEP' prints what a completed step gave; --json has the outputs of all.\n"
+        "Exit status 0 whatever the run's status, unless --exit-status is given.",
     )
     status.add_argument(
         "run", nargs="?", default="latest", metavar="RUN", help="an id, a unique start of one, or 'latest'"
@@ -206,6 +207,8 @@ def _history(given: argparse.Namespace) -> int:
         row["took"] = show_duration(row["duration_seconds"])
         row["started"] = (row["started"] or "")[:19].replace("T", " ")
     show.table(rows, ["run_id", "workflow", "status", "date", "started", "took", ("slowest_step", "SLOWEST STEP")])
+    if not rows:
+        show.nothing("no run yet: 'colony workflow run NAME' starts one")
     return OK
 
 

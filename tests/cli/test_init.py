@@ -45,7 +45,8 @@ def test_an_empty_folder_becomes_a_colony(empty: Colony) -> None:
         "made .colony/.gitignore, colony.yml, .colony/schemas/colony.schema.json, "
         ".colony/schemas/workflow.schema.json, .colony/schemas/models.schema.json, .colony/workflows/hello.yaml; "
         "folders: staging reports metrics logs .colony\n"
-        "next:\n  colony validate\n  colony workflow run hello\n  colony status\n"
+        "next:\n  colony validate\n  colony workflow run hello\n"
+        "  colony run-step latest greet    # what it said\n  colony help workflows\n"
     )
     assert set(contents(empty.root)) == MADE
     for folder in ("staging/raw", "staging/transformed", "staging/validated", "reports", "metrics", "logs"):

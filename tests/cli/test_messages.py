@@ -8,6 +8,9 @@ from typing import Any
 
 import jsonschema
 
+from tests.conftest import Colony
+from tests.terminals import terminal
+
 SCHEMA = json.loads((Path(__file__).resolve().parent.parent.parent / "schemas" / "message.schema.json").read_text())
 
 
@@ -61,3 +64,16 @@ def test_without_a_configuration_a_broadcast_still_goes_out(colony: Any) -> None
     assert [m["text"] for m in colony.lines("messages", "list", "--json")] == ["anyone?"]
     result = colony("messages", "send", "worker", "x", check=False)
     assert result.code == 2 and "colony.yml" in result.err
+
+
+def test_people_are_told_why_a_list_is_empty_and_a_pipe_is_not(colony: Colony) -> None:
+    for words, told in (
+        (["messages", "list"], "no messages: 'colony broadcast TEXT' sends one to all"),
+        (["state", "task", "list"], "no such tasks: 'colony state task add TITLE' makes one"),
+        (["lineage", "--date", "2013-02-08"], "no data of 2013-02-08 has been fetched, transformed or loaded here"),
+        (["logs"], "no lines yet: steps and agents write them"),
+        (["workflow", "history"], "no run yet: 'colony workflow run NAME' starts one"),
+    ):
+        assert colony(*words).err == ""
+        shown, code = terminal(colony, *words)
+        assert (shown.replace("\r", "").split("\n")[-2], code) == (told, 0)

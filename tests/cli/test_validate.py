@@ -127,7 +127,7 @@ datasets:
 
 def test_a_pipeline_file_is_checked_without_its_variables_and_data(colony: Colony) -> None:
     colony.write("pipeline.yml", PIPELINE)
-    assert colony("validate").out == "ok: colony.yml, 0 workflows and pipeline.yml\n"
+    assert colony("validate").out == "ok: colony.yml and 0 workflows, and pipeline.yml\n"
     wrong = PIPELINE.replace("$NO_SUCH_VARIABLE", "shop.db").replace("primaryKey: id", "primaryKey: ids")
     colony.write("pipeline.yml", wrong)
     result = colony("validate", check=False)
@@ -147,6 +147,6 @@ def test_a_dataset_of_no_source_is_a_warning_for_its_files_may_come_from_elsewhe
     colony.write("pipeline.yml", PIPELINE.replace("  orders:", "  order:"))
     result = colony("validate")
     assert (result.out, result.err) == (
-        "ok: colony.yml, 0 workflows and pipeline.yml\n",
+        "ok: colony.yml and 0 workflows, and pipeline.yml\n",
         "warning: pipeline.yml:4: the dataset 'order' is of no source that is there; did you mean 'orders'?\n",
     )
