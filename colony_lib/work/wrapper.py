@@ -158,12 +158,13 @@ def watch(pid: int) -> int:
 def end_group(pid: int, gone: Callable[[], bool], grace: float = GRACE) -> None:
     """End the process group: TERM, and KILL when some of it is still there after `grace` seconds. `gone` reaps
     the leader and says whether it has ended."""
-    ended = gone()
+    ended, looks = gone(), 0
     deadline = time.monotonic() + grace
     if _signal_group(pid, signal.SIGTERM):
         while time.monotonic() < deadline:
             ended = ended or gone()
-            if not _signal_group(pid, 0):
+            looks += 1
+            if not _signal_group(pid, 0) or (looks % 5 == 0 and _is_dead(pid)):
                 break
             time.sleep(0.01)
         else:
@@ -171,6 +172,25 @@ def end_group(pid: int, gone: Callable[[], bool], grace: float = GRACE) -> None:
     while not ended:
         time.sleep(0.005)
         ended = gone()
+
+
+def _is_dead(group: int) -> bool:
+    """Whether all that is left of the group has ended, and nobody has taken notice yet: the first process of a
+    container, which inherits what a killed shell had started, often does so late or never."""
+    states = set()
+    try:
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open(f"/proc/{name}/stat", "rb") as file:
+                        state, _, its = file.read().rpartition(b")")[2].split()[:3]
+                except (OSError, ValueError):
+                    continue  # it has gone meanwhile
+                if int(its) == group:
+                    states.add(state)
+    except OSError:
+        return False  # there is no /proc here
+    return bool(states) and states <= {b"Z", b"X"}
 
 
 def _signal_group(pid: int, number: int) -> bool:
