@@ -232,3 +232,21 @@ def test_the_page_of_the_report_stands_beside_it(colony: Colony, tmp_path: Path)
     assert sorted(path.name for path in (colony.root / "reports").glob("daily_*")) == [
         "daily_2026-11-25.html", "daily_2026-11-25.md",
     ]  # fmt: skip
+
+
+def test_the_axis_of_a_short_run_is_in_milliseconds_and_the_time_stands_behind_the_last_bar() -> None:
+    tries = [
+        {"started": "2026-11-26T02:00:00.000Z", "ended": "2026-11-26T02:00:00.080Z", "status": "completed"},
+        {"started": "2026-11-26T02:00:00.010Z", "ended": "2026-11-26T02:00:00.030Z", "status": "completed"},
+    ]
+    drawn = str(timeline.draw([step("a", tries=tries, duration_seconds=0.08)], "2026-11-26T02:00:09.000Z"))
+    assert re.findall(r'text-anchor="middle">([^<]*)<', drawn) == ["0", "40 ms", "80 ms"]
+    bars = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', drawn)
+    (took,) = re.findall(r'<text x="([\d.]+)"[^>]*>0.1s<', drawn)
+    assert float(took) > max(float(x) + float(width) for x, width in bars)
+
+
+def test_the_page_that_a_step_of_the_run_makes_says_that_the_run_was_going_on_then() -> None:
+    text = check(pages.render(report(), {**run([step("report", "running", tries=[])]), "status": "running"})).text
+    assert "running when this was written, begun 2026-11-26" in " ".join(text.split())
+    assert "when this was written" not in check(pages.render(report(), run([step("report")]))).text

@@ -36,7 +36,10 @@ def _day(date: str) -> str:
 def _head(report: Record, run: Record | None) -> Markup:
     said: list[Piece] = []
     if run is not None:
-        said = ["run ", element("code", run["run_id"]), " ", badge(run["status"]), f" {parts.moment(run['started'])}"]
+        # A step of the run itself has mostly made the page: for whoever reads it later that run is over.
+        then = " when this was written, begun" if run["status"] == "running" else ""
+        said = ["run ", element("code", run["run_id"]), " ", badge(run["status"])]
+        said.append(f"{then} {parts.moment(run['started'])}")
         said.append(f", {parts.took(run['duration_seconds'])}" if run["duration_seconds"] is not None else "")
         if run["tokens"]:
             said.append(f", {run['tokens']:,} tokens, ${run['cost_usd']:,.4f}")

@@ -55,16 +55,17 @@ def _axis(span: float, height: int, x: Any, first: float) -> list[Markup]:
     for number in range(int(span / step) + 1):
         at = x(first + number * step)
         found.append(element("line", x1=f"{at:.1f}", x2=f"{at:.1f}", y1=18, y2=height, class_="axis"))
-        shown = "0" if not number else show_duration(number * step)
+        shown = "0" if not number else f"{number * step * 1000:.0f} ms" if span < 0.4 else show_duration(number * step)
         found.append(element("text", shown, x=f"{at:.1f}", y=12, class_="faint", text_anchor="middle"))
     return found
 
 
 def _row(step: Record, top: int, x: Any, now: str) -> list[Markup]:
     found = [element("text", cut(step["name"], 26), x=0, y=top + 15)]
-    end = 0.0
+    last = 0.0
     for number, each in enumerate(step["tries"], 1):
         start, end = x(clock.seconds(each["started"])), x(clock.seconds(each["ended"] or now))
+        last = max(last, end)  # batches go on at once, and the longest need not be the last
         title = element("title", f"{step['name']}, attempt {number}: {each['status']}")
         found.append(
             element(
@@ -78,5 +79,5 @@ def _row(step: Record, top: int, x: Any, now: str) -> list[Markup]:
         if at <= _WIDTH - 60:
             found.append(element("line", x1=f"{at:.1f}", x2=f"{at:.1f}", y1=top + 2, y2=top + _ROW - 3, class_="limit"))
     took = show_duration(step["duration_seconds"]) if step["duration_seconds"] is not None else "…"
-    found.append(element("text", took, x=f"{end + 6:.1f}", y=top + 15, class_="faint"))
+    found.append(element("text", took, x=f"{last + 6:.1f}", y=top + 15, class_="faint"))
     return found
