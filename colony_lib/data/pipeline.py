@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
 
 from colony_lib.base import clock
@@ -254,7 +255,27 @@ def expand(text: str, *, where: str | None = None) -> str:
         return text
     from colony_lib.store import env, variables
 
-    return variables.expand(text, env.environ(), who="the pipeline", where=where)
+    known = env.environ()
+    missing = [name for name in variables.names(text) if name not in known]
+    fix = _of_env_file(missing[0]) if missing else None
+    return variables.expand(text, known, who="the pipeline", where=where, fix=fix)
+
+
+def _of_env_file(name: str) -> str | None:
+    """What to do about a variable that runs have from the env_file of colony.yml; None where they have it not."""
+    from colony_lib.store import config, paths
+
+    if paths.root_or_none() is None:
+        return None
+    try:
+        file = config.load()["env_file"]
+        if name not in config.env_file_values(file):
+            return None
+    except ColonyError:
+        return None  # `colony validate` says what is wrong there
+    path = shlex.quote(os.path.relpath(config.env_file_path(file)))
+    path = path if "/" in path else f"./{path}"
+    return f"runs have it from '{file}'; to have it here too: set -a; . {path}; set +a"
 
 
 def variables_in(value: Any) -> list[str]:

@@ -298,3 +298,13 @@ def test_help_has_examples_first_and_imports_nothing_heavy(place: Colony) -> Non
     )
     for heavy in ("requests", "urllib3", "pandas", "yaml", "jsonschema", "threading"):
         assert f" {heavy}\n" not in done.stderr, heavy
+
+
+def test_a_variable_that_runs_have_from_the_env_file_is_said_to_be_there(colony: Colony) -> None:
+    colony.write("colony.yml", "env_file: demo.env\n")
+    colony.write("demo.env", "API=http://127.0.0.1:9\n")
+    colony.write("pipeline.yml", "sources:\n  a: {type: rest, url: $API/a}\n")
+    assert colony("fetch", "--date", DAY, check=False).err == (
+        "colony fetch: the environment variable API is not set, which the pipeline needs at pipeline.yml:2; runs have it "
+        "from 'demo.env'; to have it here too: set -a; . ./demo.env; set +a\n"
+    )
