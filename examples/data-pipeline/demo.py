@@ -218,7 +218,7 @@ def next_commands(root: str, day: str) -> list[str]:
     installed = os.path.join(sys.prefix, "bin", "colony")
     colony = where(installed) if os.path.isfile(installed) else "colony"
     base = colony if where(root) == "." else f"{colony} -C {shlex.quote(where(root))}"
-    history = f"{base} workflow history daily-etl    # a run has the date of the night after its flights"
+    history = f"{base} workflow history daily-etl  # dated the night after the flights"
     return [history, f"{base} lineage flights --date {day}", f"{base} messages list"]
 
 
