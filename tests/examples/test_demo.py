@@ -92,7 +92,7 @@ def test_an_interrupted_demo_stops_its_run_and_its_server(tmp_path: Path) -> Non
     assert process.stdout and process.stderr
     first = process.stdout.readline()
     deadline = time.monotonic() + 120
-    while not list(root.glob(".colony/runs/*/journal.jsonl")) and time.monotonic() < deadline:
+    while not list(root.glob(".colony/runs/*/plan.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
