@@ -46,7 +46,23 @@ def main(argv: list[str]) -> int:
 
         _make_ready(known[names[0]], settings)
         return background.foreground(names[0])
-    return max((_start(known[name], settings) for name in names), default=OK)
+    code = max((_start(known[name], settings) for name in names), default=OK)
+    lacking = [name for name in names if _lacks(known[name])]
+    if lacking:
+        show.note(f"{', '.join(lacking)}: no task can be done yet: {_lacks(known[lacking[0]])}")
+    return code
+
+
+def _lacks(agent: Record) -> str | None:
+    """What the worker needs before it can do a task, and has not: a key, a program, a variable."""
+    from colony_lib.store import config
+    from colony_lib.work import runners
+
+    try:
+        wrong = runners.get(agent["runner"]).missing(config.agent_env(agent)[0])
+    except ColonyError as error:
+        wrong = error
+    return str(wrong) if wrong else None
 
 
 def _make_ready(agent: Record, settings: Record) -> None:

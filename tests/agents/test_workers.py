@@ -443,3 +443,16 @@ background.foreground("worker")
     assert crew.python(code).returncode == 0
     assert crew.task(task)["status"] == "completed" and len(crew.ledger("done")) == len(crew.runs()) == 1
     assert any("cannot be recorded: cannot write" in line for line in crew.log())
+
+
+def test_start_says_what_the_workers_lack_for_their_tasks(colony: Colony) -> None:
+    colony.write("colony.yml", "agents: [{id: a}, {id: b, runner: command, command: cat}]\n")
+    try:
+        started = colony("start")
+        assert [line.split(" (")[0] for line in started.out.splitlines()] == ["a: started", "b: started"]
+        assert started.err == (
+            "a: no task can be done yet: ANTHROPIC_API_KEY is not set, which a model needs; export it, or write it into the "
+            "env_file of colony.yml\n"
+        )
+    finally:
+        colony("stop")
