@@ -48,11 +48,13 @@ distclean: clean ## clean, and remove .venv/ too
 
 # Two marks in the environment: one says that Colony can run from it, the other that it can be worked on.
 $(VENV)/.for-use: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what Colony needs into $(VENV)/, once: this may take a minute."
 	$(PIP) --config-settings editable_mode=compat --editable '.[all]'
 	@$(VENV)/bin/python -m compileall -q colony_lib
 	@touch $@
 
 $(VENV)/.for-work: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what Colony needs into $(VENV)/, once: this may take a minute."
 	$(PIP) --config-settings editable_mode=compat --editable '.[all,dev]'
 	@$(VENV)/bin/python -m compileall -q colony_lib
 	@touch $(VENV)/.for-use $@
