@@ -14,7 +14,7 @@ from colony_lib.data.drift import Drift
 from colony_lib.data.outcomes import Outcome
 from colony_lib.data.pipeline import byte_count
 from colony_lib.data.quarantine import DAY, PART, Keeper, Unreadable
-from colony_lib.data.readers import shown
+from colony_lib.data.readers import NOT_ENCODED, shown
 from colony_lib.store import progress
 
 TYPE_CHECKING = False
@@ -148,9 +148,9 @@ def _check_whole(request: Request, source: Source, collected: Collected, keeper:
     """ColonyError (FAILED), with what came put in quarantine, when it is not as much as the source said."""
     bad = len(request.tally.problems)
     if bad and not collected.count:
-        raise ColonyError(
-            f"none of {plural(bad, 'record')} could be read ({request.tally.problems[0]['reason']})", code=FAILED
-        )
+        reason = request.tally.problems[0]["reason"]
+        fix = "name it, such as 'encoding: latin-1'" if reason == NOT_ENCODED else None
+        raise ColonyError(f"none of {plural(bad, 'record')} could be read ({reason})", fix=fix, code=FAILED)
     expected = source.expected
     if expected is None or expected - bad in collected.whole:
         return

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Problem = tuple[int, str, "Any"]  # line (CSV, NDJSON) or place in the list from 1 on, the reason, what stood there
 FORMATS = ("csv", "json", "ndjson", "parquet")
 _CELL_LIMIT = 1 << 20  # characters; one stray quote must not swallow the rest of a file into a cell
+_DELIMITERS = ((b";", ";"), (b"\t", "\\t"), (b"|", "|"))  # each as it is, and as pipeline.yml has it
+NOT_ENCODED = "bytes that are not in the file's encoding"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _PARQUET = b"PAR1"  # what such a file begins and ends with
@@ -221,11 +223,25 @@ class Csv:
                 self.problems.append((line, reason, [shown(cell) for cell in cells]))
 
 
+def check_csv(data: bytes, delimiter: str | None) -> None:
+    """ColonyError (FAILED) for what would be read as CSV of one column and is not meant so: a page, or a file with
+    another delimiter than the comma, where none (None) is named."""
+    head = data[:10_000].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ColonyError("this is a web page or XML, not CSV", fix="see what its sender has sent", code=FAILED)
+    header = head.split(b"\n", 1)[0]
+    if delimiter is None and b"," not in header and b'"' not in header:
+        other = next((shown for sign, shown in _DELIMITERS if sign in header), None)
+        if other is not None:
+            what = f"the header line has no ',' and '{other}' in it"
+            raise ColonyError(what, fix=f"give the source 'delimiter: \"{other}\"'", code=FAILED)
+
+
 def _unreadable(cell: str) -> str | None:
     if "\0" in cell:
         return "a NUL byte"
     if not cell.isascii() and _UNDECODED.search(cell):
-        return "bytes that are not in the file's encoding"
+        return NOT_ENCODED
     return None
 
 

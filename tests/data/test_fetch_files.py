@@ -58,6 +58,13 @@ def test_a_quote_that_is_never_closed_costs_its_own_row_and_is_told(fetch: Any, 
         (b"\xff\xfei\0d\0", "the file is UTF-16, not UTF-8 at a.csv; give the source 'encoding: utf-16'"),
         (b'"id\n1', "the header line is not CSV: unexpected end of data at a.csv:1"),
         (b"i\xffd\n1\n", "the header line is unreadable: bytes that are not in the file's encoding at a.csv:1"),
+        (
+            b"id\nJ\xfcrgen\n",
+            "none of 1 record could be read (bytes that are not in the file's encoding); name it, such as 'encoding: latin-1'",
+        ),
+        (b"a;b\n1;2\n", "the header line has no ',' and ';' in it at a.csv; give the source 'delimiter: \";\"'"),
+        (b"a\tb\n", "the header line has no ',' and '\\t' in it at a.csv; give the source 'delimiter: \"\\t\"'"),
+        (b"\n<!DOCTYPE html>\n", "this is a web page or XML, not CSV at a.csv; see what its sender has sent"),
         (b"a,b\n1\n2\n", "none of 2 records could be read (1 cells where the header has 2)"),
     ],
 )
@@ -66,6 +73,10 @@ def test_a_csv_that_is_unusable_fails_and_goes_to_quarantine(fetch: Any, folder:
     assert done.code == 1 and not done.raw()
     assert done.error() == what
     assert len(done.quarantine()) == 1
+
+
+def test_one_column_may_hold_what_elsewhere_is_a_delimiter(fetch: Any, folder: Path) -> None:
+    assert fetch(put(folder, "a.csv", b'"a;b"\nx\n')).rows() == [{"a;b": "x"}]
 
 
 def test_a_header_without_rows_is_no_records(fetch: Any, folder: Path) -> None:

@@ -108,7 +108,9 @@ def _records(data: bytes, path: str, shown: str, settings: dict[str, Any], probl
         if not data.strip():
             raise ColonyError("the file is empty: there is not even a header line")
         encoding = settings.get("encoding", "utf-8")
-        delimiter = settings.get("delimiter") or ("\t" if readers.suffix(path) == ".tsv" else ",")
+        tabs = readers.suffix(path) == ".tsv"
+        readers.check_csv(data, settings.get("delimiter") or ("\t" if tabs else None))
+        delimiter = settings.get("delimiter") or ("\t" if tabs else ",")
         limit = byte_count(settings.get("max_field", "1MB"))  # one stray quote must not swallow the rest of a file
         yield from readers.Csv(data, shown, problems, encoding=encoding, delimiter=delimiter, max_field=limit)
     elif kind == "ndjson":
