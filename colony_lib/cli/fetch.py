@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 DETAILS = """\
 Each source's records go to staging/raw/SOURCE_DATE.json, whole or not at all; what cannot be read goes to
 staging/quarantine/ and is named. The date is the one that the data is of, not today's: --date, else the run's
-(COLONY_DATE), else today. With 'staging: s3://…' in pipeline.yml the file is also put there, for other machines.
-How pipeline.yml is written: 'colony help pipelines'.
+(COLONY_DATE), else today. With 'staging: s3://BUCKET/PREFIX' in pipeline.yml
+it is also put there, for other machines. How that file is written: 'colony help
+pipelines'.
 
 --retry-quarantine tries again what is there, of the day given or of every day: a reply, object or file that could
 not be read is asked for again and its day's file replaced whole; records that were left out and can be read now join

@@ -55,6 +55,7 @@ of a workflow
   input           a JSON Schema of --input JSON; {{{{input.KEY}}}} refers to it
   concurrency     how many runs at once (1)      max_parallel   how many steps of a run at once (16)
   budget          what its agents may use: usd, tokens, tool_calls, turns, time
+  executor        where its steps are done: a cluster among 'executors:' of colony.yml, else this machine
 of a step
   name            unique; steps after it say {{{{steps.NAME.output.KEY}}}} or {{{{steps.NAME.status}}}}
   run             a shell command; or instructions, for an agent of colony.yml (agent), within limits
@@ -68,6 +69,7 @@ of a step
   env             variables; $VAR is taken from the environment when the step runs
   cache           inputs: [globs]; not done again while these and all that the step says are as they were
   approval        wait for 'colony workflow approve'       idempotent   false: never start it twice by itself
+  executor        where this step is done      resources   of the worker there: cpus, memory, tags: [names]
 of error_handling: step (its name), run, or agent and instructions; {{{{failure.step}}}}, {{{{failure.error}}}}
 also {{{{date}}}}, {{{{yesterday}}}}, {{{{run.id}}}}, {{{{workflow.name}}}}; all: .colony/schemas/workflow.schema.json
 """,
@@ -80,7 +82,7 @@ Each takes --date D, else today; {{{{date}}}}, {{{{yesterday}}}}, {{{{since}}}} 
 
 of the file      sources, datasets, warehouse, views (NAME: select), post_load (name, sql that is true),
                  alerts (FIGURE: "< 0.95"), folders, schema_policy (evolve, freeze, discard), name,
-                 description, version
+                 description, version, staging (s3://BUCKET/PREFIX, for machines without a shared disk)
 of a source      type: file (path, format, delimiter, encoding, optional), s3 (url, format, only_new,
                  endpoint, region), sql (url, query), rest (url, params, headers, auth, records, pagination,
                  rate_limit, retry, timeout, circuit_breaker, conditional, max_pages); of all: key,
