@@ -73,6 +73,9 @@ def _do(run: runs.Run, journal: runs.Journal, job: Record, place: Workplace, inb
         where = f"{tickets.host()}: nobody is seen to hold the run's lock"
         inbox.say({"slot": slot, "refused": f"{where}; the file system there must keep locks between machines"})
         return
+    if os.path.exists(runs.cancel_file(run.run_id)):
+        inbox.say({"slot": slot, "lost": "the run is being cancelled"})
+        return
     held = tickets.claim(run.run_id, slot, job["ticket"])
     if held is None:
         inbox.say({"slot": slot, "lost": "it was begun before, or taken back"})

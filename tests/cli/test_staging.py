@@ -345,7 +345,7 @@ def test_what_was_changed_in_the_bucket_is_refused_in_a_line_and_not_placed(scen
         ("http://b/x", {}, 2, "'http://b/x' is no place on S3 at pipeline.yml:2; write it like s3://bucket/folder"),
         ("s3://", {}, 2, "'s3://' is no place on S3 at pipeline.yml:2; write it like s3://bucket/folder"),
         ("s3://bucket/../x", {}, 2, "'s3://bucket/../x' is no place on S3 at pipeline.yml:2; write it like s3://bucket/folder"),
-        ("$PLACE", {}, 2, "the pipeline needs the environment variable PLACE, which is not set at pipeline.yml:2; export PLACE=…"),
+        ("$PLACE", {}, 2, "the environment variable PLACE is not set, which the pipeline needs at pipeline.yml:2; export PLACE=…"),
         ("{url: s3://bucket, endpoint: nowhere}", {}, 2, "'nowhere' is no address of a server at pipeline.yml:2; write it like https://s3.example.org"),
         ("{url: s3://bucket, folder: x}", {}, 2, "unknown key 'folder' in 'staging' at pipeline.yml:2"),
         ("s3://no-such-bucket-here/x", {}, 1, "source 'airlines': S3 refused: NoSuchBucket: The specified bucket does not exist at s3://no-such-bucket-here/x/content/raw/airlines_2013-02-08/"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -461,13 +462,8 @@ def test_batches_read_what_came_before_on_their_standard_input_however_large_it_
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="there is no /proc")
 def test_what_has_ended_and_is_inherited_by_nobody_who_cares_is_not_waited_for() -> None:
-    ours = os.fork()
-    if ours == 0:
-        os.setpgid(0, 0)
-        time.sleep(1000)
-        os._exit(0)
-    os.setpgid(ours, ours)
-    wrapper.end_group(ours, lambda: True, grace=3600)  # it is dead at once, and nobody reaps it
-    with open(f"/proc/{ours}/stat", "rb") as file:
+    ours = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    wrapper.end_group(ours.pid, lambda: True, grace=3600)  # it is dead at once, and nobody reaps it
+    with open(f"/proc/{ours.pid}/stat", "rb") as file:
         assert file.read().rpartition(b")")[2].split()[0] == b"Z"
-    assert os.waitpid(ours, 0)[1] == signal.SIGTERM
+    assert ours.wait() == -signal.SIGTERM
