@@ -32,7 +32,7 @@ def _pairs(bench: Bench, times: int) -> Pairs:
     ours, floor = [], []
     for _ in range(bench.sizes.runs if times == 1 else min(bench.sizes.runs, FEW)):
         run = bench.watch(command)
-        said = json.loads(bench.watch.said())
+        said = json.loads(bench.watch.said().split("\n", 1)[0])
         ours.append(Run(said["ours"], said["ours"], run.peak_bytes))
         floor.append(Run(said["floor"], said["floor"], run.peak_bytes))
     return Pairs(floor, ours)
