@@ -37,8 +37,8 @@ class Cluster:
             self.start_worker()
         return self
 
-    def start_scheduler(self) -> None:
-        words = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+    def start_scheduler(self, *more: str) -> None:
+        words = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard", *more]
         self.scheduler = self._spawn("scheduler", words)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -99,6 +99,12 @@ def _processes() -> list[tuple[int, list[str]]]:
                 continue
             found.append((int(name), words))
     return found
+
+
+def brokers(engine: int) -> list[int]:
+    """The processes beside that engine which are connected to a cluster."""
+    named = [pid for pid, words in _processes() if any(word.startswith("colony-broker-") for word in words)]
+    return [pid for pid in named if pid in _descendants(engine)]
 
 
 def kill_away(run_id: str) -> int:

@@ -138,6 +138,8 @@ def _address_in(path: str) -> str:
     """The address that `dask scheduler --scheduler-file` has written there. OSError when there is none yet."""
     try:
         found = files.read_json(path)
+    except FileNotFoundError:
+        raise OSError(f"there is no scheduler file {path} yet") from None
     except ColonyError as error:
         raise OSError(str(error)) from None
     address = found.get("address") if isinstance(found, dict) else None
@@ -153,4 +155,7 @@ def _knock(address: str) -> None:
 
     parts = urllib.parse.urlsplit(address)
     if parts.scheme in ("tcp", "tls") and parts.hostname and parts.port:
-        socket.create_connection((parts.hostname, parts.port), _CONNECT).close()
+        try:
+            socket.create_connection((parts.hostname, parts.port), _CONNECT).close()
+        except OSError as error:
+            raise OSError(f"{address}: {error.strerror or error}") from None

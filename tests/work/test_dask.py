@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.clusters import Cluster, away, kill_away
+from colony_lib.base.errors import ColonyError
+from colony_lib.work import remote
+from tests.clusters import Cluster, away, brokers, kill_away
 from tests.conftest import Colony
 from tests.fake_api import FakeAPI
 
@@ -263,11 +266,6 @@ def test_a_killed_connection_process_is_replaced(colony: Colony, cluster: Cluste
     assert ledger(colony) == {f"{word} {number}": 1 for number in range(9) for word in ("begin", "end")}
 
 
-def brokers(engine: int) -> list[int]:
-    done = subprocess.run(["pgrep", "-P", str(engine), "-f", "colony-broker-cluster"], capture_output=True, text=True)
-    return [int(word) for word in done.stdout.split()]
-
-
 # -- what cannot be
 
 
@@ -277,6 +275,37 @@ def test_steps_fail_when_no_scheduler_answers_in_time(colony: Colony) -> None:
     result = colony("workflow", "run", "fan", check=False)
     assert result.code == 1 and "the executor 'cluster': no scheduler answers: " in result.err
     assert step(colony)["status"] == "failed"
+
+
+def test_a_scheduler_file_is_waited_for_and_says_where_the_cluster_is(colony: Colony, tmp_path: Path) -> None:
+    made = Cluster(tmp_path)
+    try:
+        (colony.root / "shared").mkdir()
+        file = colony.root / "shared/scheduler.json"
+        configure(colony, "scheduler_file: shared/scheduler.json")
+        fan(colony, 3, "echo {{item}}")
+        process, _ = start(colony)
+        until(lambda: f"executor 'cluster': there is no scheduler file {file} yet" in run_log(colony))
+        made.start_scheduler("--scheduler-file", str(file))
+        made.start_worker()
+        assert process.wait(90) == 0 and step(colony)["output"] == [0, 1, 2]
+        file.write_text("{}")
+        configure(colony, "scheduler_file: shared/scheduler.json, connect_timeout: 1s")
+        result = colony("workflow", "run", "fan", check=False)
+        assert result.code == 1 and f"no scheduler answers: there is no address in {file}" in result.err
+    finally:
+        made.stop()
+
+
+def test_without_dask_an_executor_cannot_be_used_and_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
+    with pytest.raises(ColonyError) as refused:
+        remote.resolved({"name": "cluster", "type": "dask", "address": None, "scheduler_file": None})
+    assert refused.value.what == "the executor 'cluster' needs the package distributed, which is not installed"
+    assert refused.value.fix == "pip install 'colony[dask]'"
 
 
 def test_a_worker_that_does_not_see_the_folder_is_said_to(colony: Colony, tmp_path: Path) -> None:
