@@ -18,7 +18,7 @@ import pytest
 from colony_lib.base.errors import ColonyError
 from colony_lib.work import remote
 from tests.clusters import Cluster, away, brokers, kill_away
-from tests.conftest import Colony
+from tests.conftest import Colony, clean_environment
 from tests.fake_api import FakeAPI
 
 # Each batch says that it begins and that it ends, and fails when the same batch is being done at the same time.
@@ -484,5 +484,45 @@ def test_health_says_what_is_wrong_with_a_cluster(colony: Colony, tmp_path: Path
         assert health(colony)[0][0] == "fail" and health(colony)[0][2] == "pip install dask-yarn"
         configure(colony, "deploy: {with: local}")
         assert health(colony) == [("ok", "cluster: LocalCluster starts one for each run", None)]
+    finally:
+        made.stop()
+
+
+# -- where locks do not hold between machines
+
+
+def test_a_machine_that_cannot_see_the_engines_lock_begins_nothing(colony: Colony) -> None:
+    """Nobody holds the run's lock here, as it looks from a machine to which the file system brings no locks."""
+    colony.workflow("fan", "steps:\n  - {name: each, run: 'echo done >> ledger'}\n")
+    run = colony("workflow", "run", "fan", "-q").out.strip()
+    slot, ticket = "slot-away-0", "01given"
+    lock = colony.root / f".colony/locks/runs/{run}/{slot}.lock"
+    lock.write_text(f"ticket {ticket}")
+    done = subprocess.run(
+        ["colony-run-step", "--away", run], cwd=colony.root, env=clean_environment(), capture_output=True, text=True,
+        input=json.dumps({"slot": slot, "ticket": ticket, "step": "each", "batch": None, "attempt": 2}) + "\n",
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {
+        "slot": slot,
+        "refused": f"{os.uname().nodename}: nobody is seen to hold the run's lock; the file system there must keep locks "
+        "between machines",
+    }
+    assert lock.read_text() == f"ticket {ticket}"  # another may begin it
+    assert ledger(colony) == {"done": 1} and len(records(colony, run, "attempt_started")) == 1
+
+
+def test_health_says_when_a_worker_sees_the_folder_and_not_its_locks(colony: Colony, tmp_path: Path) -> None:
+    made = Cluster(tmp_path)
+    locks = f"{colony.root}/.colony/locks"
+    apart = f'mount -t tmpfs none {colony.root} && mkdir -p {locks} && : > {locks}/health.lock && exec "$@"'
+    try:
+        if subprocess.run(["unshare", "-m", "sh", "-c", apart, "sh", "true"], capture_output=True).returncode:
+            pytest.skip("this machine lets nobody have mounts of his own")
+        made.start_scheduler()
+        made.start_worker(before=("unshare", "-m", "sh", "-c", apart, "sh"))
+        configure(colony, f"address: '{made.address}'")
+        said = f"cluster: {os.uname().nodename} does not see a lock that is held here"
+        fix = "use a file system that keeps locks between machines"
+        assert until(lambda: [each for each in health(colony) if each[0] == "fail"]) == [("fail", said, fix)]
     finally:
         made.stop()
