@@ -210,9 +210,10 @@ def _apply(
     notes: list[str] = []
     progress.tell(item.dataset, f"into the table {item.table}")
     there = warehouse.columns(item.table) is not None
-    before = warehouse.count(item.table) if there else 0
+    before = after = 0
     applied = load_modes.Applied()
     if there:
+        before = warehouse.hold(item.table)
         if item.mode == "append" and staged.rows:
             notes += load_receipts.appended_before(warehouse, item, date)
         where = pipeline.where("datasets", item.dataset, "load")
@@ -222,9 +223,9 @@ def _apply(
 
         applied = load_modes.apply(warehouse, item, staged, date, before=before, where=where, keep=keep)
         notes += applied.notes
+        after = warehouse.count_again(item.table, before + applied.more)
     counts, backup = applied.counts, applied.backup
-    after = warehouse.count(item.table) if there else 0
-    _verify(item, staged.rows, before, after, counts, applied.versions)
+    _verify(item, staged.rows, before, after, applied)
     result = {
         "dataset": item.dataset,
         "mode": item.mode,
@@ -242,9 +243,10 @@ def _apply(
     return result, notes
 
 
-def _verify(item: Item, rows: int, before: int, after: int, counts: dict[str, int], versions: int = 0) -> None:
+def _verify(item: Item, rows: int, before: int, after: int, applied: load_modes.Applied) -> None:
+    counts = applied.counts
     whole = counts["inserted"] + counts["updated"] + counts["unchanged"] == rows
-    if not whole or min(counts.values()) < 0 or after != before + counts["inserted"] + versions - counts["deleted"]:
+    if not whole or min(counts.values()) < 0 or after != before + applied.more:
         shown = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         raise ColonyError(
             f"the row counts of table '{item.table}' do not add up: {before:,} before, {after:,} after, "

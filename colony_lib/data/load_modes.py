@@ -28,6 +28,11 @@ class Applied:
         self.notes: list[str] = []
         self.backup: str | None = None
 
+    @property
+    def more(self) -> int:
+        """By how many rows the table should have grown."""
+        return self.counts["inserted"] + self.versions - self.counts["deleted"]
+
 
 def own_columns(item: Item) -> dict[str, str]:
     """{name: type} of the columns that the mode itself gives the table."""
@@ -57,7 +62,7 @@ def apply(
     elif item.mode == "scd2" and staged.rows:
         _version(warehouse, item, staged, found, date, where)
     elif item.mode == "upsert" and staged.rows:
-        _upsert(warehouse, item, staged, found, before, where)
+        _upsert(warehouse, item, staged, found, where)
     elif item.mode == "upsert-delete":
         if before and not staged.rows:
             raise ColonyError(
@@ -71,12 +76,10 @@ def apply(
     return found
 
 
-def _upsert(warehouse: Warehouse, item: Item, staged: Staged, found: Applied, before: int, where: str) -> None:
-    changed = warehouse.upsert(item.table, staged, item.key)
+def _upsert(warehouse: Warehouse, item: Item, staged: Staged, found: Applied, where: str) -> None:
+    inserted, changed = warehouse.upsert(item.table, staged, item.key)
     counts = found.counts
-    counts["inserted"] = warehouse.count(item.table) - before
-    counts["updated"] = changed - counts["inserted"]
-    counts["unchanged"] = staged.rows - changed
+    counts["inserted"], counts["updated"], counts["unchanged"] = inserted, changed, staged.rows - inserted - changed
     matching = warehouse.matching(item.table, staged, item.key)
     if matching > staged.rows:
         raise _not_unique(item, matching, staged.rows, where)
@@ -109,7 +112,7 @@ def _upsert_delete(
         found.backup = keep()
         if found.backup:
             found.notes.append(f"kept the {plural(before, 'row')} of '{item.table}' as they were in {found.backup}")
-    _upsert(warehouse, item, staged, found, before, where)
+    _upsert(warehouse, item, staged, found, where)
     found.counts["deleted"] = warehouse.change(
         f"DELETE FROM {quote(item.table)} AS t WHERE NOT EXISTS "
         f"(SELECT 1 FROM {quote(staged.table)} AS s WHERE {same_key(item.key)})"

@@ -34,7 +34,7 @@ def restore(pipeline: Pipeline, warehouse: Warehouse, table: str) -> Record:
     load_id = hashlib.sha256(f"restore\n{last['backup']}\n{loaded_at}".encode()).hexdigest()[:32]
     warehouse.begin()
     try:
-        before = warehouse.count(table)
+        before = warehouse.hold(table)
         kept = _backed_up(pipeline, warehouse, table, load_id, before)
         same = warehouse.common(table, staged) if staged.rows else 0
         warehouse.clear(table)

@@ -13,6 +13,8 @@ import pytest
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.data import load as loader
 from colony_lib.data import pipeline as pipelines
+from colony_lib.data.warehouses import duckdb as duckdb_warehouse
+from colony_lib.data.warehouses import duckdb_keys
 from tests.data.loading import DATE, day, query, transformed, validated, write_pipeline
 
 T = {"t": {"load": {"table": "t", "mode": "upsert", "key": "k"}}}
@@ -301,6 +303,22 @@ def test_a_key_that_comes_twice_stops_the_load_before_anything_is_written(folder
         "1 key more than once in the file, such as k=7 (2 times) at staging/transformed/t_2013-02-08.json;"
     )
     assert not (folder / "w.duckdb").exists()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_keys_of_many_rows_are_told_apart_by_their_hashes(
+    folder: Path, t: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, twice: bool
+) -> None:
+    monkeypatch.setattr(duckdb_keys, "_MANY", 1)
+    asked: list[str] = []
+    original = duckdb_warehouse.DuckDB.one
+    monkeypatch.setattr(duckdb_warehouse.DuckDB, "one", lambda db, sql, *more: asked.append(sql) or original(db, sql, *more))
+    t([{"k": k, "a": "x"} for k in range(5000)] + [{"k": 77, "a": "y"}] * twice)
+    if twice:
+        assert "1 key more than once in the file, such as k=77 (2 times)" in refused()
+    else:
+        assert counts(load()) == [0, 5000, 5000, 0, 0, 0]
+    assert any("DISTINCT" in sql for sql in asked) == twice
 
 
 def test_a_key_that_the_rows_do_not_have_is_refused(t: Callable[..., Path]) -> None:

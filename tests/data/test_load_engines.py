@@ -702,6 +702,74 @@ def test_a_unique_constraint_of_the_tables_own_takes_everything_back(folder: Pat
     assert counts(load()) == [0, 2, 2, 0, 0, 0]
 
 
+def test_rows_that_another_commits_while_the_load_waits_for_them_are_counted(folder: Path, database: str) -> None:
+    """The table is held before it is counted: counted before, what the other adds would not add up."""
+    pipeline(folder, postgres(database))
+    day(folder, "t", ROWS)
+    load()
+    day(folder, "t", [{"k": 9, "a": "z"}], NEXT)
+    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as look:
+        other.execute("INSERT INTO t VALUES (7, 'another')")
+        found: list[Any] = []
+        loading = threading.Thread(target=lambda: found.append(load(NEXT, timeout=60)))
+        loading.start()
+        deadline = time.monotonic() + 60
+        while not look.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        other.commit()
+        loading.join(60)
+    assert counts(found[0]) == [4, 5, 1, 0, 0, 0]
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables whose rows are counted from now on."""
+    found: list[str] = []
+    original = postgresql.PostgreSQL.count
+    monkeypatch.setattr(postgresql.PostgreSQL, "count", lambda db, table: found.append(table) or original(db, table))
+    return found
+
+
+def test_after_a_load_the_server_is_believed_in_what_it_has_counted_itself(
+    folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline(folder, postgres(database))
+    found = counting(monkeypatch)
+    for number, (rows, expected) in enumerate(((ROWS, [0, 3, 3, 0, 0, 0]), ([{"k": 1, "a": "y"}], [3, 3, 0, 1, 0, 0]))):
+        day(folder, "t", rows, f"2013-03-0{number + 1}")
+        assert counts(load(f"2013-03-0{number + 1}")) == expected
+        assert found == ["t", "t"]  # before the load, and for what is said of the warehouse after it
+        found.clear()
+
+
+def test_where_the_server_has_not_counted_the_rows_are(
+    folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("CREATE TABLE t (k bigint, a text) PARTITION BY RANGE (k)")
+        other.execute("CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (100)")
+    pipeline(folder, postgres(database), "append")
+    day(folder, "t", ROWS)
+    found = counting(monkeypatch)
+    assert counts(load()) == [0, 3, 3, 0, 0, 0] and found == ["t", "t", "t"]
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+def test_rows_that_a_trigger_takes_away_again_take_the_load_back(folder: Path, database: str, mode: str) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("CREATE TABLE t (k bigint, a text)")
+        other.execute(
+            "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN DELETE FROM t WHERE k = 2; RETURN NULL; END $$"
+        )
+        other.execute("CREATE TRIGGER lose AFTER INSERT ON t EXECUTE FUNCTION lose()")
+    pipeline(folder, postgres(database), mode)
+    day(folder, "t", ROWS)
+    assert "the row counts of table 't' do not add up: 0 before, 2 after, 3 in the file; 3 inserted" in refused()
+    with psycopg.connect(database) as look:
+        assert look.execute("select count(*) from t").fetchone() == (0,)
+
+
 def test_loads_at_the_same_time_never_mix(folder: Path, database: str) -> None:
     pipeline(folder, postgres(database))
     for number in range(4):

@@ -129,7 +129,15 @@ class Warehouse(Protocol):
     def one(self, sql: str) -> Any:
         """The one value that a query gives."""
 
+    def hold(self, table: str) -> int:
+        """Let nobody else change the table until the transaction ends; how many rows it has. BUSY when somebody else
+        has it for too long."""
+
     def count(self, table: str) -> int: ...
+
+    def count_again(self, table: str, expected: int) -> int:
+        """How many rows a table that we hold has now: counted, or just `expected` where the engine itself has kept
+        count of what was done to the table since, and says the same."""
 
     def append(self, table: str, staged: Staged) -> None: ...
 
@@ -139,8 +147,8 @@ class Warehouse(Protocol):
     def index(self, table: str, staged: Staged, key: list[str]) -> None:
         """Make finding rows by their key quick in both tables, where the engine would else look at all for each."""
 
-    def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
-        """Insert new keys, change rows that differ; returns the number of rows inserted or changed."""
+    def upsert(self, table: str, staged: Staged, key: list[str]) -> tuple[int, int]:
+        """Insert new keys, change rows that differ; (rows inserted, rows changed)."""
 
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
         """How many rows of the table have a key of the staged rows."""

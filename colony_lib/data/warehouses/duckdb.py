@@ -172,14 +172,15 @@ class DuckDB(Copies):
         names = ", ".join(map(quote, staged.columns))
         self.run(f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {quote(staged.table)}")
 
-    def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
+    def upsert(self, table: str, staged: Staged, key: list[str]) -> tuple[int, int]:
         done = duckdb_upsert.upsert(self, table, staged, key)
         if done is None:
             return self._merge(table, staged, key)
-        changed, self._matching[table, staged.table] = done
-        return changed
+        inserted, changed, self._matching[table, staged.table] = done
+        return inserted, changed
 
-    def _merge(self, table: str, staged: Staged, key: list[str]) -> int:
+    def _merge(self, table: str, staged: Staged, key: list[str]) -> tuple[int, int]:
+        before = self.count(table)
         rest = [column for column in staged.columns if column not in key]
         names = ", ".join(map(quote, staged.columns))
         values = ", ".join(f"s.{quote(column)}" for column in staged.columns)
@@ -192,7 +193,8 @@ class DuckDB(Copies):
             f"MERGE INTO {quote(table)} AS t USING {quote(staged.table)} AS s ON {same_key(key)} "
             f"{matched}WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
         )
-        return changed
+        inserted = self.count(table) - before
+        return inserted, changed - inserted
 
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
         known = self._matching.pop((table, staged.table), None)

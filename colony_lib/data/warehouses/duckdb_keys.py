@@ -12,6 +12,9 @@ from colony_lib.data.warehouses.sqltext import quote
 if TYPE_CHECKING:
     from colony_lib.data.warehouses.duckdb import DuckDB
 
+# Rows of which hashes are compared: for fewer, importing numpy takes longer than it spares; more are much in memory.
+_MANY, _TOO_MANY = 1_000_000, 16_000_000
+
 
 def _listed(noun: str, names: list[Any]) -> str:
     return noun + ("s " if len(names) > 1 else " ") + ", ".join(f"'{escape(name)}'" for name in names)
@@ -42,7 +45,7 @@ def check_key(db: DuckDB, staged: Staged, key: list[str]) -> None:
                 code=FAILED,
             )
     columns = ", ".join(map(quote, key))
-    if db.one(f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM {table})") == staged.rows:
+    if _are_unique(db, table, columns, staged.rows):
         return
     twice = db.rows(
         f"SELECT {columns}, count(*), count(*) OVER () FROM {table} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
@@ -56,3 +59,16 @@ def check_key(db: DuckDB, staged: Staged, key: list[str]) -> None:
             fix="add a drop_duplicates transformation, or a column to the key",
             code=FAILED,
         )
+
+
+def _are_unique(db: DuckDB, table: str, columns: str, rows: int) -> bool:
+    """Where no two keys have the same hash no two are the same, and sorting hashes takes a third of the time of a
+    DISTINCT of the keys."""
+    if _MANY <= rows <= _TOO_MANY:
+        import numpy as np
+
+        hashes = np.asarray(db.run(f"SELECT hash({columns}) AS h FROM {table}").fetchnumpy()["h"])
+        hashes.sort()
+        if not (hashes[1:] == hashes[:-1]).any():
+            return True
+    return bool(db.one(f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM {table})") == rows)

@@ -45,9 +45,9 @@ def differing(staged: Staged, columns: list[str], place: str) -> str:
     return f"(SELECT {names} FROM {joined} WHERE w.differs AND w.place IS NOT NULL)"
 
 
-def upsert(db: DuckDB, table: str, staged: Staged, key: list[str]) -> tuple[int, int] | None:
-    """(rows inserted or changed, rows of the table that have a key of the staged ones); None, and nothing is done, when
-    the table has a key twice."""
+def upsert(db: DuckDB, table: str, staged: Staged, key: list[str]) -> tuple[int, int, int] | None:
+    """(rows inserted, rows changed, rows of the table that have a key of the staged ones); None, and nothing is done,
+    when the table has a key twice."""
     compared = compare(db, quote(table), "rowid", staged, key)
     if compared is None:
         return None
@@ -67,4 +67,4 @@ def upsert(db: DuckDB, table: str, staged: Staged, key: list[str]) -> tuple[int,
         names = ", ".join(map(quote, staged.columns))
         inserted = db.change(f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {fresh(staged)}")
     db.run(f"DROP TABLE {STATE}")
-    return updated + inserted, matching + inserted  # not `new`: the loader adds up what was really done
+    return inserted, updated, matching + inserted  # not `new`: the loader adds up what was really done

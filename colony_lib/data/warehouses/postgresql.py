@@ -97,6 +97,7 @@ class PostgreSQL(Remote):
         self.shown = shown
         self.where = where
         self._matching: dict[tuple[str, str], int] = {}  # of an upsert that has just been done
+        self._held: dict[str, tuple[int, int]] = {}  # the tables' rows when we took them, and `_more` then
 
     def take(self, timeout: float, read_only: bool) -> None:
         """Set the session up, and keep others from loading into the database as long as it lasts: those on other
@@ -197,35 +198,53 @@ class PostgreSQL(Remote):
             )
 
     def append(self, table: str, staged: Staged) -> None:
-        self._hold(table)
         if self.is_settled(staged) or not postgresql_rows.takes(self, table, staged):
             super().append(table, staged)
         else:
             self._copy(table, postgresql_rows.column_kinds(self, table, staged), staged)
 
-    def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
-        self._hold(table)
+    def upsert(self, table: str, staged: Staged, key: list[str]) -> tuple[int, int]:
         done = None if self.is_settled(staged) else postgresql_rows.upsert(self, table, staged, key)
         if done is None:
             return super().upsert(table, staged, key)
-        changed, self._matching[table, staged.table] = done
-        return changed
+        inserted, changed, self._matching[table, staged.table] = done
+        return inserted, changed
 
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
         known = self._matching.pop((table, staged.table), None)
         return super().matching(table, staged, key) if known is None else known
 
-    def clear(self, table: str) -> None:
-        self._hold(table)
-        super().clear(table)
-
-    def _hold(self, table: str) -> None:
-        """Nobody else writes the table until we are done; reading it goes on."""
+    def hold(self, table: str) -> int:
+        """Reading it goes on."""
         self.run(f"LOCK TABLE {quote(table)} IN SHARE ROW EXCLUSIVE MODE", doing=f"cannot load into '{table}'")
+        self._held[table] = self.count(table), self._more(table)
+        return self.rows_held(table)
+
+    def rows_held(self, table: str) -> int:
+        """How many rows the table had when we took it."""
+        return self._held[table][0]
+
+    def count_again(self, table: str, expected: int) -> int:
+        """A count is a look at every row, which for a table of years takes longer than a day's load."""
+        before, moved = self._held[table]
+        if before + self._more(table) - moved == expected:
+            return expected
+        return self.count(table)
+
+    def _more(self, table: str) -> int:
+        """By how many rows more we have inserted than deleted, since some time before this transaction: as the server
+        counts them row by row, whoever asked for it (a trigger, too). 0 where it keeps no statistics, and for a table
+        whose rows are in its partitions."""
+        return int(
+            self.one(
+                "SELECT pg_stat_get_xact_tuples_inserted(r) - pg_stat_get_xact_tuples_deleted(r) "
+                "FROM CAST(CAST(? AS regclass) AS oid) AS r",
+                [quote(table)],
+            )
+        )
 
     def backup(self, table: str, path: str) -> int:
         """By CSV into the staging DuckDB, whose types they get; what it has no type for is kept as text."""
-        self._hold(table)
         kinds = self._kinds(table)
         keep = partial(self.staging.keep_csv, kinds=kinds, path=path)
         return postgresql_rows.copy_out(self, table, map(quote, kinds), keep, f"cannot back '{table}' up")

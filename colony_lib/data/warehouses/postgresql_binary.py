@@ -18,7 +18,7 @@ from colony_lib.data.warehouses.arrow import Column
 
 _START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
-_ROWS = 1 << 13  # made at once: their bytes stay in the processor's caches
+_ROWS = 1 << 12  # made at once: their bytes stay in the processor's caches
 _BYTES = 1 << 22  # of texts, at most where one row has not more
 _LONG = 256  # bytes; longer texts are copied one by one
 _DAYS = 10_957  # from 1970 to 2000, where PostgreSQL counts from

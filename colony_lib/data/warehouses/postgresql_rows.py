@@ -173,10 +173,10 @@ def takes(db: PostgreSQL, table: str, staged: Staged, *, alone: bool = False) ->
     return alike and bool(plain) and bool(plain[0][0] and (plain[0][1] or not alone))
 
 
-def upsert(db: PostgreSQL, table: str, staged: Staged, key: list[str]) -> tuple[int, int] | None:
-    """(rows inserted or changed, rows of the table that have a key of the staged ones), done by sending only what
+def upsert(db: PostgreSQL, table: str, staged: Staged, key: list[str]) -> tuple[int, int, int] | None:
+    """(rows inserted, rows changed, rows of the table that have a key of the staged ones), done by sending only what
     differs; None, and nothing is done, where the server must look for itself."""
-    before = db.count(table)
+    before = db.rows_held(table)
     if (
         before > _FAR_LARGER * staged.rows
         or "JSON" in staged.columns.values()
@@ -192,7 +192,7 @@ def upsert(db: PostgreSQL, table: str, staged: Staged, key: list[str]) -> tuple[
     if fresh:
         select = duckdb_upsert.fresh(staged) if before else quote(staged.table)
         _whole(copy_in(db, quote(table), column_kinds(db, table, staged), select, fresh, staged.where), fresh)
-    return fresh + differing, matching + fresh
+    return fresh, differing, matching + fresh
 
 
 def _change(db: PostgreSQL, table: str, staged: Staged, key: list[str], rows: int) -> None:

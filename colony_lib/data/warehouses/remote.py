@@ -141,7 +141,7 @@ class Remote(Common):
             for column in staged.columns
         }
 
-    def upsert(self, table: str, staged: Staged, key: list[str]) -> int:
+    def upsert(self, table: str, staged: Staged, key: list[str]) -> tuple[int, int]:
         """Without a unique index, which not every table has: change those that differ, then add those that are new."""
         self.settle(staged)
         changed = 0
@@ -150,18 +150,18 @@ class Remote(Common):
         if rest:
             differs = " OR ".join(f"t.{quote(column)} {self.unequal} {values[column]}" for column in rest)
             changes = ", ".join(f"{quote(column)} = {values[column]}" for column in rest)
-            changed += self.run(
+            changed = self.run(
                 f"UPDATE {quote(table)} AS t SET {changes} FROM {quote(staged.table)} AS s "
                 f"WHERE {same_key(key)} AND ({differs})",
                 doing=f"cannot load into '{table}'",
             )
         names = ", ".join(map(quote, staged.columns))
-        changed += self.run(
+        inserted = self.run(
             f"INSERT INTO {quote(table)} ({names}) SELECT {', '.join(values.values())} FROM {quote(staged.table)} AS s "
             f"WHERE NOT EXISTS (SELECT 1 FROM {quote(table)} AS t WHERE {same_key(key)})",
             doing=f"cannot load into '{table}'",
         )
-        return changed
+        return inserted, changed
 
     def matching(self, table: str, staged: Staged, key: list[str]) -> int:
         self.settle(staged)
