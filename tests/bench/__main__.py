@@ -1,7 +1,8 @@
 """`make bench`: how fast Colony is, each figure a ratio to a floor measured in the same run.
 
-`python -m tests.bench [NAME…] [--runs N] [--quick] [--write]` prints one table; progress goes to standard error. Exits
-0 whatever the figures are (this is no test), 1 when something could not be measured, 2 for wrong usage.
+`python -m tests.bench [NAME…] [--runs N] [--quick] [--write]` prints one table; progress goes to standard error. With
+--write README.md gets the rows, and keeps the others that it has, each with the day on which it was measured. Exits 0
+whatever the figures are (this is no test), 1 when something could not be measured, 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from colony_lib.base.errors import nearest
-from colony_lib.base.text import plural
 from tests.bench import machine, tables
 from tests.bench.measure import Failed, Stopwatch, stopwatch
 from tests.bench.suite import QUICK, Bench, Group, Row, Sizes, say
@@ -25,7 +25,8 @@ from tests.conftest import REPOSITORY, clean_environment
 
 # modules of tests.bench.rows
 NAMES = ("run", "chain", "resume", "small", "tasks", "metrics", "logs", "quality", "load", "writers", "cluster")
-COLUMNS = ("what", "measured", "aim", "spread")
+COLUMNS = ("what", "measured", "aim", "spread (pairs)", "on")
+README = REPOSITORY / "README.md"
 PLACE = REPOSITORY / "build" / "bench"  # beside the checkout: /tmp is memory on many machines
 
 
@@ -45,15 +46,15 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"measure only these: {', '.join(NAMES)}")
     parser.add_argument("--runs", type=int, metavar="N", help="pairs of which a figure is the median (default 9)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and 3 pairs: a look, in a minute")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the rows into the table in README.md")
     given = parser.parse_args(argv)
     for name in given.names:
         if name not in NAMES:
             parser.error(f"unknown benchmark '{name}'; {nearest(name, NAMES) or 'there is ' + ', '.join(NAMES)}")
     if given.runs is not None and not 1 <= given.runs <= 50:
         parser.error(f"--runs {given.runs} is not 1 to 50")
-    if given.write and (given.names or given.quick):
-        parser.error("--write is for the whole table: leave out the names and --quick")
+    if given.write and given.quick:
+        parser.error("--write is for figures of the whole size: leave out --quick")
     return given
 
 
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         environment = clean_environment()
         machine.compile_library(environment)
-        head = f"{machine.facts(folder)}; medians of {plural(sizes.runs, 'pair')}"
+        head = machine.facts(folder)
         with stopwatch(folder / "watch", environment) as watch:
             lines, whole = [], True
             for name in dict.fromkeys(given.names or NAMES):
@@ -83,10 +84,12 @@ def main(argv: Sequence[str]) -> int:
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    text = f"{head}.\n\n{tables.made(COLUMNS, lines)}"
-    print(text, end="")
+    print(f"{head}.\n\n{tables.made(COLUMNS, lines)}", end="")
     if given.write and whole:
-        tables.put(REPOSITORY / "README.md", "bench", text)
+        known = {line[0]: line for line in tables.read(tables.between(README.read_text(encoding="utf-8"), "bench"))}
+        known |= {line[0]: line for line in lines}
+        kept = [known.get(row.what, (row.what, "not measured yet", row.aim, "", "")) for row in every_row(sizes)]
+        tables.put(README, "bench", f"{head}.\n\n{tables.made(COLUMNS, kept)}")
     return 0 if whole else 1
 
 
@@ -97,12 +100,12 @@ def measure(name: str, watch: Stopwatch, sizes: Sizes, folder: Path) -> tuple[li
     folder.mkdir()
     try:
         for row, figure in zip(rows, group(name).measure(Bench(watch, sizes, folder)), strict=True):
-            lines.append((row.what, figure.measured, row.aim, figure.spread))
+            lines.append((row.what, figure.measured, row.aim, f"{figure.spread} ({figure.pairs})", machine.today()))
             say(f"{name}: {row.what}: {figure.measured}, {figure.spread}")
         return lines, True
     except Failed as error:
         say(f"{name}: not measured: {error}")
-        missing = [(row.what, f"not measured: {error}", row.aim, "") for row in rows[len(lines) :]]
+        missing = [(row.what, f"not measured: {error}", row.aim, "", "") for row in rows[len(lines) :]]
         return lines + missing, False
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -46,6 +46,11 @@ def sync_milliseconds(folder: Path, times: int = 50) -> float:
     return sorted(taken)[times // 2] * 1000
 
 
+def today() -> str:
+    """The date, in UTC."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
 def facts(folder: Path) -> str:
     """Cores, versions, file system, what an fsync takes, how busy it is, the date."""
     kind = file_system(folder)
@@ -55,9 +60,8 @@ def facts(folder: Path) -> str:
     cores = len(os.sched_getaffinity(0))
     kernel = ".".join(platform.release().split(".")[:2])
     busy = "" if os.getloadavg()[0] < cores / 2 else f", busy with other things (load {os.getloadavg()[0]:.1f})"
-    day = time.strftime("%Y-%m-%d", time.gmtime())
     return (
-        f"{day}, {cores} core{'s' * (cores != 1)}, Python {platform.python_version()}, "
+        f"{today()}, {cores} core{'s' * (cores != 1)}, Python {platform.python_version()}, "
         f"{platform.system()} {kernel}, {disk}{busy}"
     )
 

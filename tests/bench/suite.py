@@ -43,10 +43,11 @@ class Row(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """What was measured, and the least and the most of its single measurements."""
+    """What was measured, the least and the most of its single measurements, and how many of them (or pairs) there were."""
 
     measured: str
     spread: str
+    pairs: int
 
 
 class Group(Protocol):
@@ -98,7 +99,7 @@ def python(folder: Path) -> Command:
 
 def figure(made: Pairs, note: str = "") -> Figure:
     """The ratio and what it is made of."""
-    return Figure(f"**{number(made.ratio)} ×** ({made.detail()}{note})", made.spread())
+    return Figure(f"**{number(made.ratio)} ×** ({made.detail()}{note})", made.spread(), len(made.ratios))
 
 
 def say(text: str) -> None:

@@ -14,9 +14,10 @@ def made(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def read(text: str) -> list[list[str]]:
-    """The cells of the rows of the text's one table, its head left out."""
+    """The cells of the rows of the text's one table, its head left out, as `made` was given them."""
     lines = [line for line in text.split("\n") if line.startswith("|")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+    parted = (re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[2:])
+    return [[cell.strip().replace("\\|", "|") for cell in cells] for cells in parted]
 
 
 def between(text: str, name: str) -> str:

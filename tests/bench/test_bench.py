@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,11 @@ import pytest
 from colony_lib.base import jsontext
 from colony_lib.store import logs, metrics, paths, tasks
 from tests.bench import __main__ as bench
-from tests.bench import bulk, measure, suite, tables
+from tests.bench import bulk, machine, measure, suite, tables
 from tests.bench.peers import __main__ as peers
 from tests.bench.peers import environment
 from tests.bench.peers.peer import Graph
+from tests.bench.rows import chain
 from tests.conftest import REPOSITORY, Colony, clean_environment
 
 
@@ -37,12 +40,11 @@ def test_a_quick_look_at_one_group_prints_a_table_with_a_ratio() -> None:
     assert done.returncode == 0, done.stderr
     head, table = done.stdout.split("\n\n")
     assert re.match(r"\d{4}-\d\d-\d\d, \d+ cores?, Python 3\.\d+\.\d+, Linux \d+\.\d+, \w+", head)
-    assert head.endswith("medians of 1 pair.")
-    ((what, measured, aim, spread),) = tables.read(table)
+    ((what, measured, aim, spread, day),) = tables.read(table)
     assert what == "`workflow resume` of a finished run of 100 steps"
     assert re.fullmatch(r"\*\*[\d.,]+ ×\*\* \([\d.]+ m?s to [\d.]+ m?s; CPU [\d.,]+ ×; \d+ MB\)", measured)
     assert aim == "≤ 10 × `python3 -c pass`"
-    assert re.fullmatch(r"([\d.,]+)–\1", spread)
+    assert re.fullmatch(r"([\d.,]+)–\1 \(1\)", spread) and head.startswith(f"{day}, ")
     assert done.stderr.startswith("resume: `workflow resume`")
 
 
@@ -51,7 +53,7 @@ def test_a_quick_look_at_one_group_prints_a_table_with_a_ratio() -> None:
     [
         ("tests.bench", ["chian"], "unknown benchmark 'chian'; did you mean 'chain'?"),
         ("tests.bench", ["--runs", "0"], "--runs 0 is not 1 to 50"),
-        ("tests.bench", ["chain", "--write"], "--write is for the whole table"),
+        ("tests.bench", ["chain", "--write", "--quick"], "--write is for figures of the whole size"),
         ("tests.bench.peers", ["nimja"], "unknown peer 'nimja'; did you mean 'ninja'?"),
         ("tests.bench.peers", ["ninja", "--write"], "--write is for all peers"),
     ],
@@ -68,7 +70,7 @@ def test_what_cannot_be_measured_is_said_in_its_row(tmp_path: Path) -> None:
     make.chmod(0o755)
     done = run("tests.bench", "chain", "--quick", PATH=f"{tmp_path}:{clean_environment()['PATH']}")
     assert done.returncode == 1
-    ((what, measured, aim, spread),) = tables.read(done.stdout)
+    ((what, measured, aim, spread, _),) = tables.read(done.stdout)
     assert what == "`workflow run`: a chain of 20 such steps" and spread == ""
     assert measured == "not measured: 'make -s -j2 -f Makefile-20-chain-' ended with 3: out of order"
     assert done.stderr.splitlines()[-1] == f"chain: {measured}"
@@ -77,8 +79,37 @@ def test_what_cannot_be_measured_is_said_in_its_row(tmp_path: Path) -> None:
 def test_the_readme_holds_a_figure_of_every_row_that_the_suite_knows() -> None:
     table = tables.between((REPOSITORY / "README.md").read_text(encoding="utf-8"), "bench")
     lines = tables.read(table)
-    assert [(what, aim) for what, _, aim, _ in lines] == bench.every_row(suite.Sizes())
-    assert all(re.match(r"\*\*[\d.,]+", measured) and "–" in spread for _, measured, _, spread in lines)
+    assert [(what, aim) for what, _, aim, _, _ in lines] == bench.every_row(suite.Sizes())
+    for _, measured, _, spread, day in lines:
+        assert re.match(r"\*\*[\d.,]+", measured) and re.fullmatch(r"[\d.,]+–[\d.,]+ \(\d+\)", spread)
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", day)
+
+
+def test_rows_measured_anew_join_those_that_the_readme_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = tmp_path / "README.md"
+    old = [[row.what, "**9.9 ×** (old)", row.aim, "9.9–9.9 (3)", "2020-02-02"] for row in bench.every_row(suite.Sizes())]
+    readme.write_text(f"before\n<!-- bench: made -->\n{tables.made(bench.COLUMNS, old)}<!-- end of bench -->\nafter\n")
+    monkeypatch.setattr(bench, "README", readme)
+    monkeypatch.setattr(bench, "group", lambda name: Known if name == "chain" else import_module(f"tests.bench.rows.{name}"))
+    assert bench.main(["chain", "--write"]) == 0
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n")
+    lines = tables.read(text)
+    changed = {line[0]: line for line, was in zip(lines, old, strict=True) if line != was}
+    what = Known.rows(suite.Sizes())[0].what
+    assert changed == {what: [what, "**2.0 ×** (a | b)", "≤ 4 × `make -j2`", "1.0–3.0 (7)", machine.today()]}
+
+
+class Known:
+    """A group whose figure is known before it is measured."""
+
+    @staticmethod
+    def rows(sizes: suite.Sizes) -> list[suite.Row]:
+        return chain.rows(sizes)
+
+    @staticmethod
+    def measure(made: suite.Bench) -> Iterator[suite.Figure]:
+        yield suite.Figure("**2.0 ×** (a | b)", "1.0–3.0", 7)
 
 
 def test_contributing_holds_a_line_of_every_peer() -> None:
@@ -90,7 +121,7 @@ def test_contributing_holds_a_line_of_every_peer() -> None:
 
 def test_cells_come_out_of_a_table_as_they_went_in() -> None:
     made = tables.made(["a", "b"], [["one", "`x | y`"], ["", "two"]])
-    assert tables.read(made) == [["one", "`x \\| y`"], ["", "two"]]
+    assert tables.read(made) == [["one", "`x | y`"], ["", "two"]]
     text = "head\n<!-- it: made -->\nold\n<!-- end of it -->\ntail\n"
     assert tables.replaced(text, "it", made) == f"head\n<!-- it: made -->\n{made}<!-- end of it -->\ntail\n"
 

@@ -62,7 +62,7 @@ def slowest(bench: Bench, root: Path, lines: Sequence[str]) -> Figure:
     worst = max(made, key=lambda line: made[line].ratio)
     middle = statistics.median(pairs.ratio for pairs in made.values())
     named = f"**{number(made[worst].ratio)} ×** (`{worst}`: {made[worst].detail()}; the middle one {number(middle)} ×)"
-    return Figure(named, made[worst].spread())
+    return Figure(named, made[worst].spread(), len(made[worst].ratios))
 
 
 def words(line: str, ids: Iterator[str]) -> Callable[[], list[str]]:

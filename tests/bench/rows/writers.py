@@ -51,14 +51,14 @@ def measure(bench: Bench) -> Iterator[Figure]:
     alone, together, batches = in_turn(bench, partial(disk, 1), disk)
     own = through("files")
     note = f"{together:,.0f} a second to {alone:,.0f}; to a file each {own:,.0f}"
-    yield Figure(f"**{number(statistics.median(batches))} ×** ({note})", spread(batches))
+    yield Figure(f"**{number(statistics.median(batches))} ×** ({note})", spread(batches), len(batches))
     for kind in THROUGH:
         most, ours, shares = in_turn(bench, disk, partial(through, kind))
         note = f"{ours:,.0f} of {most:,.0f} a second"
-        yield Figure(f"**{number(statistics.median(shares))}** ({note})", spread(shares))
+        yield Figure(f"**{number(statistics.median(shares))}** ({note})", spread(shares), len(shares))
     ours, bare, ratios = in_turn(bench, partial(through, "command"), partial(through, "bare"))
     note = f"{ours:,.0f} a second to {bare:,.0f}"
-    yield Figure(f"**{number(statistics.median(ratios))} ×** ({note})", spread(ratios))
+    yield Figure(f"**{number(statistics.median(ratios))} ×** ({note})", spread(ratios), len(ratios))
 
 
 def in_turn(bench: Bench, first: Rate, second: Rate) -> tuple[float, float, list[float]]:
