@@ -139,6 +139,24 @@ def loads_lines(block: bytes) -> list[Any] | None:
     return found if len(found) == text.count("\n") else None
 
 
+def loads_items(block: bytes) -> list[Any] | None:
+    """The items of a JSON list of which whole lines are given, without its brackets, each item on a line of its own and
+    with a comma after it, which the last may lack. None for anything else, which then must be read with care. Read at
+    once they take half the time and memory that they do line by line: equal keys are one object."""
+    if _scan is None:
+        return None
+    try:
+        text = block.decode("utf-8").removesuffix("\n")
+        if "\\ud" in text or "\\uD" in text:
+            return None  # perhaps a lone surrogate
+        lines = text.count("\n") + 1
+        text = f"[{text.removesuffix(',')}]"
+        found, end = _scan(text, 0)
+    except (StopIteration, ValueError, RecursionError, SystemError):
+        return None
+    return found if end == len(text) and len(found) == lines else None
+
+
 def dumps(value: Any) -> str:
     """Compact JSON on one line. ColonyError (USAGE) for NaN, infinities, lone surrogates, foreign types."""
     try:

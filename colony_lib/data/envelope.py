@@ -27,6 +27,7 @@ VERSION = 1
 _COUNT_WIDTH = 12  # the count is known last and stands first: its place is kept by spaces, which JSON allows
 _BLOCK = 1 << 20
 _END = b"]}"
+_LAST = _END + b"\n"  # the last line
 WHOLE = 1 << 25  # bytes; of a larger envelope the records are not held
 
 
@@ -59,9 +60,16 @@ class Writer:
 
     def add_line(self, line: str) -> None:
         """One more record that is one line of JSON already, as jsontext.dumps gives it."""
-        self._buffer.append(",\n" + line if self.count else "\n" + line)
-        self.count += 1
-        self._size += len(line)
+        self.add_lines([line])
+
+    def add_lines(self, lines: list[str]) -> None:
+        """As many more."""
+        if not lines:
+            return
+        text = ",\n".join(lines)
+        self._buffer.append((",\n" if self.count else "\n") + text)
+        self.count += len(lines)
+        self._size += len(text)
         if self._size > _BLOCK:
             self._flush()
 
@@ -93,6 +101,14 @@ def write(path: str, head: dict[str, Any], rows: Iterable[Row], *, durable: bool
     with Writer(path, head, durable=durable) as out:
         for row in rows:
             out.add(row)
+    return out.count
+
+
+def write_lines(path: str, head: dict[str, Any], lines: Iterable[list[str]]) -> int:
+    """The same of records that are lines of JSON already, some at a time; see Writer.add_line."""
+    with Writer(path, head) as out:
+        for some in lines:
+            out.add_lines(some)
     return out.count
 
 
@@ -201,17 +217,50 @@ def _lines(file: IO[bytes], path: str, head: dict[str, Any]) -> Iterator[Row]:
     count = 0
     ended = False
     with file:
-        for number, line in enumerate(file, 2):
-            if line.rstrip() == _END:
-                ended = True
+        for block in _blocks(file):
+            body = block.removesuffix(_LAST)
+            rows = jsontext.loads_items(body) if body[-1:] == b"\n" else None
+            if rows is not None and all(type(row) is dict for row in rows):
+                yield from rows
+                count += len(rows)
+                ended = body is not block
+            else:
+                for row in _one_by_one(block, path, count + 2):
+                    if row is None:
+                        ended = True
+                        break
+                    yield row
+                    count += 1
+            if ended:
                 break
-            row = jsontext.loads(line.rstrip(b",\r\n"), where=f"{path}:{number}")
-            if not isinstance(row, dict):
-                raise ColonyError("the record is not a JSON object", where=f"{path}:{number}", code=FAILED)
-            count += 1
-            yield row
     if not ended or count != head.get("record_count"):
         raise _torn(path, head.get("record_count"), count)
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """The rest of the file, some whole lines at a time."""
+    begun: list[bytes] = []
+    while block := file.read(_BLOCK):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*begun, block[:end]])
+            begun = []
+        begun.append(block[end:])
+    last = b"".join(begun)
+    if last:
+        yield last
+
+
+def _one_by_one(block: bytes, path: str, first: int) -> Iterator[Row | None]:
+    """The records of lines that are not as we write them, with an error that says which; None is the end of all."""
+    for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), first):
+        if line.rstrip() == _END:
+            yield None
+            return
+        row = jsontext.loads(line.rstrip(b",\r\n"), where=f"{path}:{number}")
+        if not isinstance(row, dict):
+            raise ColonyError("the record is not a JSON object", where=f"{path}:{number}", code=FAILED)
+        yield row
 
 
 def _torn(path: str, said: Any, count: int) -> ColonyError:

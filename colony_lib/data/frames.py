@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from colony_lib.data import spilled, table
+from colony_lib.data import rowtext, spilled, table
 from colony_lib.data.segments import Stored
 from colony_lib.data.spilled import Spilled
 
 CELLS = 16_000_000  # rows × columns; with all that is made of it on the way, such a frame takes about a GiB
+
+_LINES = 1 << 12  # at a time
 
 Frame = Any  # pd.DataFrame | Spilled
 
@@ -53,10 +55,12 @@ def batches(frame: Frame) -> Iterator[pd.DataFrame]:
         yield frame.iloc[start : start + spilled.SEGMENT]
 
 
-def rows(frame: Frame) -> Iterator[dict[str, Any]]:
-    """The rows as JSON objects, each with every column."""
+def lines(frame: Frame) -> Iterator[list[str]]:
+    """The rows as lines of JSON, some at a time: see rowtext.lines."""
     for part in batches(frame):
-        yield from table.to_rows(part)
+        found = rowtext.lines(part)
+        for start in range(0, len(found), _LINES):
+            yield found[start : start + _LINES]
 
 
 def rebuilt(columns: dict[str, pd.Series], index: pd.Index) -> pd.DataFrame:

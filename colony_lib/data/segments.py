@@ -110,20 +110,26 @@ class Store:
 def of_values(store: Store, values: list[Any]) -> Segment:
     """The values of a column in some records. Integers among decimals stay what they are: only the whole column says
     whether it is one of numbers."""
-    types = set(map(type, values)) - {type(None)}
+    types = set(map(type, values))
+    holes = type(None) in types
+    types.discard(type(None))
     if types == {str}:
         return of_texts(store, table.objects(values), types)
-    kind = {int: "integer", float: "number", bool: "boolean"}.get(next(iter(types))) if len(types) == 1 else None
-    inexact = int in types and not all(-_EXACT <= value <= _EXACT for value in values if type(value) is int)
-    if types and kind is None:
-        return store.put("any", values, _NO_MASK, types, inexact)
-    if kind is None:
+    if not types:
         return Segment("null", len(values))
-    null = np.array([value is None for value in values], dtype=bool)
-    try:
-        data = np.array([0 if value is None else value for value in values], dtype=TYPED[kind])
-    except OverflowError:  # an integer that 64 bits do not hold
+    kind = {int: "integer", float: "number", bool: "boolean"}.get(next(iter(types))) if len(types) == 1 else None
+    if kind is None:
+        inexact = any(type(value) is int and not -_EXACT <= value <= _EXACT for value in values)
         return store.put("any", values, _NO_MASK, types, inexact)
+    null, filled = np.zeros(len(values), dtype=bool), values
+    if holes:
+        null = np.array([value is None for value in values], dtype=bool)
+        filled = [0 if value is None else value for value in values]
+    try:
+        data = np.array(filled, dtype=TYPED[kind])
+    except OverflowError:  # an integer that 64 bits do not hold
+        return store.put("any", values, _NO_MASK, types, inexact=True)
+    inexact = kind == "integer" and bool(data.min() < -_EXACT or data.max() > _EXACT)
     return store.put(kind, data, null, types, inexact)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from colony_lib.data.segments import TYPED, Segment, Store, Stored, of_objects, 
 from colony_lib.store import progress
 
 SEGMENT = 1 << 16  # rows
+_FEW = 1 << 11  # rows
 
 Row = dict[str, Any]
 
@@ -29,39 +31,45 @@ def of_rows(rows: Iterable[Row], most: int, what: str = "") -> pd.DataFrame | Sp
     store = Store()
     columns: dict[str, list[Segment]] = {}
     total = 0
-    for part in _parts(rows):
-        if total == 0 and len(part) < SEGMENT:
-            return table.from_rows(part)
-        for name in _names(part):
+    for found, count in _parts(rows):
+        if total == 0 and count < SEGMENT:
+            return table.of_columns(found, count)
+        for name in found:
             if name not in columns:
                 columns[name] = [Segment("null", SEGMENT) for _ in range(total // SEGMENT)]
         for name, segments in columns.items():
-            segments.append(of_values(store, [row.get(name) for row in part]))
-        total += len(part)
+            segments.append(of_values(store, found[name]) if name in found else Segment("null", count))
+        total += count
         progress.tell(what, "reading", total, len(rows) if isinstance(rows, Sized) else None)
     if not total:
         return table.from_rows([])
-    made = Spilled(store, {name: Stored(whole_kind(found), found) for name, found in columns.items()}, total)
+    made = Spilled(store, {name: Stored(whole_kind(parts), parts) for name, parts in columns.items()}, total)
     return made.whole() if total * len(columns) <= most else made
 
 
-def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    part: list[Row] = []
-    for row in rows:
-        part.append(row)
-        if len(part) == SEGMENT:
-            yield part
-            part = []
-    if part:
-        yield part
+def _parts(rows: Iterable[Row]) -> Iterator[tuple[dict[str, list[Any]], int]]:
+    """(columns, their length) of SEGMENT rows after the other. A few are turned at a time: they are still in the
+    processor's caches."""
+    rows = iter(rows)
+    found: dict[str, list[Any]] = {}
+    count = 0
+    while few := list(islice(rows, min(_FEW, SEGMENT - count))):
+        for name, values in table.columns(few).items():
+            column = found.setdefault(name, [])
+            column += [None] * (count - len(column))
+            column += values
+        count += len(few)
+        if count == SEGMENT:
+            yield _even(found, count), count
+            found, count = {}, 0
+    if count:
+        yield _even(found, count), count
 
 
-def _names(rows: list[Row]) -> dict[str, None]:
-    names = dict.fromkeys(rows[0])
-    for row in rows:
-        if row.keys() != names.keys():
-            names.update(dict.fromkeys(row))
-    return names
+def _even(columns: dict[str, list[Any]], length: int) -> dict[str, list[Any]]:
+    for values in columns.values():
+        values += [None] * (length - len(values))
+    return columns
 
 
 class Spilled:

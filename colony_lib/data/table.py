@@ -31,16 +31,25 @@ def from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     A column of integers, of numbers, or of booleans gets that dtype; all other values stay the Python objects they
     are. A key that a row does not have is null.
     """
+    return of_columns(columns(rows), len(rows))
+
+
+def of_columns(columns: dict[str, list[Any]], length: int) -> pd.DataFrame:
+    """The frame of those columns of JSON values, each with so many."""
+    return frame({name: infer(values) for name, values in columns.items()}, length)
+
+
+def columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """{key: the value that each row has, None where it has none}, the keys in order of first appearance."""
     if not rows:
-        return frame({}, 0)
+        return {}
     first = list(rows[0])
-    if all(list(row) == first for row in rows):  # as nearly always: take the columns at once
-        columns = zip(*map(dict.values, rows), strict=True)
-        return frame({name: infer(list(column)) for name, column in zip(first, columns, strict=True)}, len(rows))
+    if all(list(row) == first for row in rows):  # as nearly always: take them at once
+        return dict(zip(first, map(list, zip(*map(dict.values, rows), strict=True)), strict=True))
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
-    return frame({name: infer([row.get(name) for row in rows]) for name in names}, len(rows))
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def frame(columns: dict[str, pd.Series], length: int) -> pd.DataFrame:

@@ -20,7 +20,6 @@ from colony_lib.data.transform import Outcome, Plan
 from colony_lib.store import progress
 
 SAMPLE = 5
-_TOLD = 10_000  # rows between two words on how far it is
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -192,7 +191,7 @@ class Day:
         path = self.path("transformed", name)
         write_list(self.path("rejected", name), rejected)
         files.write_json(self.path("transformation", name), self.report(name, head, rejected))
-        envelope.write(path, head, _counted(name, outcome.frame))  # last: what is there is whole
+        envelope.write_lines(path, head, _told(name, outcome.frame))  # last: what is there is whole
         return {
             "file": self.pipeline.shown(path),
             "rows_in": outcome.rows_in + len(self.inputs[name].unread),
@@ -272,12 +271,13 @@ class Day:
         }
 
 
-def _counted(name: str, frame: Frame) -> Iterator[dict[str, Any]]:
-    """The table's rows, and how many of them are written told."""
-    for number, row in enumerate(frames.rows(frame)):
-        if not number % _TOLD:
-            progress.tell(name, "writing", number, len(frame))
-        yield row
+def _told(name: str, frame: Frame) -> Iterator[list[str]]:
+    """The table's rows as JSON, and how many of them are written told."""
+    written = 0
+    for lines in frames.lines(frame):
+        progress.tell(name, "writing", written, len(frame))
+        yield lines
+        written += len(lines)
 
 
 def describe(pipeline: Pipeline, name: str) -> dict[str, Any]:

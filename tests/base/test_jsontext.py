@@ -64,6 +64,21 @@ def test_where_the_c_functions_are_not_to_be_had_the_package_does_it(monkeypatch
     assert encode({"é": [1.5, None]}) == '{"é":[1.5,null]}' and decode(' {"a": 1e3} ') == {"a": 1000.0}
 
 
+def test_items_are_taken_at_once_where_they_are_a_list_with_one_on_each_line() -> None:
+    assert jsontext.loads_items(b'{"a":1},\n[2],\n"x"\n') == [{"a": 1}, [2], "x"]
+    assert jsontext.loads_items(b'{"a":1},\n[2],\n') == [{"a": 1}, [2]]
+    chance = random.Random(8)
+    pieces = [b'{"a":', b"1}", b",\n", b",\n", b",", b"[1,\n2]", b'"\\ud800"', b"\xff", b" ", b"\r", b"NaN", b'{"b":[{}]},\n', b"]", b"["]
+    whole = 0
+    for _ in range(5000):
+        block = b"".join(chance.choice(pieces) for _ in range(chance.randrange(1, 7))).rstrip(b"\n") + b"\n"
+        found = jsontext.loads_items(block)
+        if found is not None:
+            whole += 1
+            assert found == json.loads(b"[" + block.removesuffix(b"\n").removesuffix(b",") + b"]") and len(found) == block.count(b"\n")
+    assert whole > 30
+
+
 def test_a_block_of_lines_is_taken_apart_at_once_exactly_where_each_line_is_json() -> None:
     assert jsontext.loads_lines(b'{"a":1}\n[2]\n"x"\n') == [{"a": 1}, [2], "x"]
     chance = random.Random(7)

@@ -113,6 +113,39 @@ def test_a_line_taken_out_by_hand_is_noticed(tmp_path: Path) -> None:
     assert str(caught.value) == f"'{path}' is not whole: its head says 3 records, it holds 2; make it anew"
 
 
+@pytest.mark.parametrize("block", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (['{"a":1},', '{"a":2},', '{"a":3}'], None),
+        (['{"a":1},\r', '{"a":2},\r', '{"a":3}\r'], None),
+        (['{"a":1}', '{"a":2}', '{"a":3}'], None),  # no commas: each line is read for itself
+        (['{"a":1},', '{"a":"\\ud83d\\ude00"},', '{"a":3}'], None),
+        (['{"a":1},', '{"a":2,},', '{"a":3}'], "not JSON: .* at .*s.json:3"),
+        (['{"a":1},{"a":9},', '{"a":2', '},', '{"a":3}'], "not JSON: .* at .*s.json:2|is not whole: its head says 3"),
+        (['{"a":1},', "7,", '{"a":3}'], "the record is not a JSON object at .*s.json:3"),
+        (['{"a":1},', '{"a":"\\ud83d"},', '{"a":3}'], "not JSON: .* at .*s.json:3"),
+        (['{"a":1},', '{"a":NaN},', '{"a":3}'], "not JSON: .* at .*s.json:3"),
+        (['{"a":1},', '{"a":2}],"b":[{"a":3}'], "not JSON: .* at .*s.json:3"),
+        (['{"a":1},', '{"a":2}'], "is not whole: its head says 3 records, it holds 2"),
+    ],
+)
+def test_records_read_at_once_are_those_read_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, lines: list[str], said: str | None
+) -> None:
+    monkeypatch.setattr(envelope, "_BLOCK", block)
+    path = tmp_path / "s.json"
+    path.write_text('{"v":1,"record_count":3,"data":[\n' + "\n".join(lines) + "\n]}\n", newline="")
+    with path.open("rb") as file:
+        file.readline()
+        if said is None:
+            rows = list(envelope._lines(file, str(path), {"record_count": 3}))
+            assert [row["a"] for row in rows] == [1, "\U0001f600" if "ud83d" in lines[1] else 2, 3]
+        else:
+            with pytest.raises(ColonyError, match=said):
+                list(envelope._lines(file, str(path), {"record_count": 3}))
+
+
 def test_an_indented_envelope_of_another_program_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text(json.dumps({"source": "sales_api", "record_count": 1, "data": [{"id": 1}]}, indent=2))

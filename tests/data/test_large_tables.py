@@ -11,7 +11,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from colony_lib.data import envelope, frames, pipeline, seen, segments, spilled, table, transform_files, validate_files
+from colony_lib.base import jsontext
+from colony_lib.base.errors import ColonyError
+from colony_lib.data import (
+    envelope,
+    frames,
+    pipeline,
+    rowtext,
+    seen,
+    segments,
+    spilled,
+    table,
+    transform_files,
+    validate_files,
+)
 from colony_lib.data.spilled import Spilled
 
 VALUES: dict[str, list[Any]] = {
@@ -60,6 +73,28 @@ def same(one: Any, other: pd.DataFrame) -> None:
         assert repr(table.values(left)) == repr(table.values(right)), name
 
 
+def rows_in(made: Any) -> list[dict[str, Any]]:
+    return [row for part in frames.batches(made) for row in table.to_rows(part)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 100])
+def test_rows_become_the_same_lines_by_columns_as_one_by_one(count: int, small: None) -> None:
+    rows = [{name: "é" if value == "\ud800" else value for name, value in row.items()} for row in rows_of(count, seed=count)]
+    days = pd.Series(pd.to_datetime(["2013-01-05", None, "1066-10-14"] * 40)[:count].as_unit("s"))
+    moments = pd.Series(pd.to_datetime(["2013-01-05T01:02:03.5", None, "2013-01-05T01:02:03"] * 40, format="ISO8601")[:count].as_unit("us"))
+    odd = {'a "b" %s\u2028{}': pd.Series(["\u2028", "%", None] * 40, dtype=object)[:count], "d": days, "m": moments}
+    for made in (spilled.of_rows(iter(rows), 0), table.from_rows(rows)):
+        given = frames.assigned(made, {name: column.set_axis(made.index) for name, column in odd.items()})
+        assert [line for some in frames.lines(given) for line in some] == [jsontext.dumps(row) for row in rows_in(given)]
+    assert rowtext.lines(pd.DataFrame(index=range(2))) == ["{}", "{}"]
+
+
+@pytest.mark.parametrize(("value", "said"), [(float("inf"), "Out of range float values"), ("\ud800", "a lone surrogate is not text")])
+def test_what_is_no_json_is_no_line_either(value: Any, said: str) -> None:
+    with pytest.raises(ColonyError, match=said):
+        rowtext.lines(table.from_rows([{"a": value}, {"a": None}]))
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 100])
 def test_a_table_on_disk_is_the_one_in_memory(count: int, small: None) -> None:
     rows = rows_of(count, seed=count)
@@ -67,7 +102,7 @@ def test_a_table_on_disk_is_the_one_in_memory(count: int, small: None) -> None:
     assert isinstance(made, Spilled) == (count >= 7)
     whole = table.from_rows(rows)
     same(made, whole)
-    assert repr(list(frames.rows(made))) == repr(table.to_rows(whole))
+    assert repr(rows_in(made)) == repr(table.to_rows(whole))
     same(spilled.of_rows(iter(rows), 10**9), whole)
 
 
@@ -91,9 +126,9 @@ def test_rows_taken_out_columns_put_in_and_places_are_those_of_a_frame(small: No
         same(frames.picked(disk, order), frames.picked(memory, order))
         places = [chance.randrange(len(memory)) for _ in range(9)]
         same(disk.iloc[places], memory.iloc[places])
-        assert repr(list(frames.rows(disk))) == repr(table.to_rows(memory))
+        assert repr(rows_in(disk)) == repr(table.to_rows(memory))
     none = pd.Series([False] * len(memory)).to_numpy()
-    assert len(disk[none]) == 0 and list(frames.rows(disk[none])) == []
+    assert len(disk[none]) == 0 and rows_in(disk[none]) == []
 
 
 PIPELINE = """\
