@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import chain
 
 from colony_lib.base import jsontext
 from colony_lib.base.errors import FAILED, ColonyError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+_BLOCK = 1 << 18  # characters written or read at once
 _IN_MEMORY = 16 * 1024 * 1024  # bytes; more goes to a file without a name, which no crash leaves behind
 MAX_FIELD = 16_000_000  # characters; what is longer is hardly a value, and everything after the fetch holds it whole
 
@@ -36,6 +38,8 @@ class Collected:
         self._first: dict[str, Any] | None = None
         self._order: tuple[str, ...] = ()
         self._seen = seen.Seen()
+        self._waiting: list[str] = []  # lines that are not yet in the file, and their characters
+        self._size = 0
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, mode="w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - close() ends it
 
     @property
@@ -62,8 +66,17 @@ class Collected:
             self.duplicates += 1
             return None
         self.count += 1
-        self._file.write(line + "\n")
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._size > _BLOCK:
+            self._put_aside()
         return None
+
+    def _put_aside(self) -> None:
+        if self._waiting:
+            self._file.seek(0, 2)
+            self._file.write("\n".join(self._waiting) + "\n")
+            self._waiting, self._size = [], 0
 
     def _longest(self, row: dict[str, Any]) -> tuple[int, str]:
         lengths = {name: len(value if isinstance(value, str) else jsontext.dumps(value)) for name, value in row.items()}
@@ -95,8 +108,14 @@ class Collected:
 
     def lines(self) -> Iterator[str]:
         """The kept records as lines of JSON, in the order they came."""
+        return chain.from_iterable(self.blocks())
+
+    def blocks(self) -> Iterator[list[str]]:
+        """The same, some at a time."""
+        self._put_aside()
         self._file.seek(0)
-        return (line.rstrip("\n") for line in self._file)
+        while some := self._file.readlines(_BLOCK):
+            yield [line[:-1] for line in some]
 
     def check_key(self) -> None:
         """ColonyError (FAILED) when no record has the key: then it is the key's name that is wrong."""

@@ -18,6 +18,7 @@ _KINDS: dict[type, str | None] = {
     bool: "true or false", int: "number", float: "number", str: "text", list: "list", dict: "object", type(None): None,
 }  # fmt: skip
 _SHOWN = 8
+_SHAPES = 1000  # remembered
 
 
 class Shape:
@@ -25,11 +26,15 @@ class Shape:
 
     def __init__(self) -> None:
         self._pairs: set[tuple[str, type]] = set()
+        self._seen: set[tuple[Any, ...]] = set()  # names and then types of whole records: mostly there are few
 
     def add(self, row: dict[str, Any]) -> None:
-        pairs = set(zip(row, map(type, row.values()), strict=True))
-        if not pairs <= self._pairs:
-            self._pairs |= pairs
+        whole = (*row, *map(type, row.values()))
+        if whole in self._seen:
+            return
+        self._pairs.update(zip(row, map(type, row.values()), strict=True))
+        if len(self._seen) < _SHAPES:
+            self._seen.add(whole)
 
     def fields(self) -> dict[str, set[str]]:
         """{field: kinds}; none for one that had no value."""

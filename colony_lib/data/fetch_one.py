@@ -183,18 +183,24 @@ def _write(request: Request, collected: Collected, path: str, keeper: Keeper, di
     if request.since is not None:
         head["since"] = request.since
     with writing(request), envelope.Writer(path, head) as out:
-        for number, line in enumerate(collected.lines(), 1):
-            if discard is None:
-                out.add_line(line)
-                continue
-            row, wrong = discard.reduce(jsontext.loads(line))
-            if wrong is None:
-                out.add(row)
-            else:
-                request.tally.problems.append((number, wrong, row))
-                collected.count -= 1
+        if discard is None:
+            for some in collected.blocks():
+                out.add_lines(some)
+        else:
+            _reduced(request, collected, discard, out)
         # Before the raw file appears: a kill in between must not lose the records that are not in it.
         keeper.problems(request.tally.problems)
+
+
+def _reduced(request: Request, collected: Collected, discard: Drift, out: envelope.Writer) -> None:
+    """The records without what the drift leaves out; those that still do not fit are problems."""
+    for number, line in enumerate(collected.lines(), 1):
+        row, wrong = discard.reduce(jsontext.loads(line))
+        if wrong is None:
+            out.add(row)
+        else:
+            request.tally.problems.append((number, wrong, row))
+            collected.count -= 1
 
 
 def _figures(request: Request, collected: Collected, fetch_time: str, seconds: float) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Pages:
         self._seen.add(key)
 
     def _refuse_repeat(self, records: list[Any] | Seen) -> None:
-        if len(records) < 2:
+        if len(records) < 2 or self.kind == "none":
             return
         if isinstance(records, Seen):
             content = records.content

@@ -23,10 +23,12 @@ _SPACE = " \t\n\r"
 
 
 class Seen:
-    """What is left of the records of a page once they have gone by: how many they were, and a digest of them."""
+    """What is left of the records of a page once they have gone by: how many they were, and a `content` by which pages
+    are compared, where there are others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, others: bool = True) -> None:
         self.count = 0
+        self._others = others
         self._hash = hashlib.blake2b(digest_size=16)
 
     def __len__(self) -> int:
@@ -34,7 +36,8 @@ class Seen:
 
     def add(self, records: list[Any]) -> None:
         self.count += len(records)
-        self._hash.update(jsontext.dumps(records).encode())
+        if self._others:
+            self._hash.update(jsontext.dumps(records).encode())
 
     @property
     def content(self) -> bytes:
@@ -50,24 +53,31 @@ class Lines:
         self.value: Any = []
 
     def batches(self) -> Iterator[list[Any]]:
-        batch: list[Any] = []
         self.file.seek(0)
         number = 0
-        while line := self.file.readline(RECORD_LIMIT + 1):
-            number += 1
-            if len(line) > RECORD_LIMIT:
-                self._pass_over(number, line)
+        while block := self.file.read(_PORTION):
+            if not block.endswith(b"\n"):
+                block += self.file.readline(RECORD_LIMIT + 1)
+            records = jsontext.loads_lines(block)
+            if records is not None and all(type(record) is dict for record in records):
+                number += len(records)
+                yield records
                 continue
-            batch += readers.ndjson_line(line.removesuffix(b"\n"), number, self.problems)
-            if len(batch) >= _BATCH:
-                yield batch
-                batch = []
-        yield batch
+            batch: list[Any] = []
+            for line in block.removesuffix(b"\n").split(b"\n"):
+                number += 1
+                if len(line) > RECORD_LIMIT:
+                    self._pass_over(number, line, block.endswith(b"\n"))
+                else:
+                    batch += readers.ndjson_line(line, number, self.problems)
+            yield batch
 
-    def _pass_over(self, number: int, line: bytes) -> None:
+    def _pass_over(self, number: int, line: bytes, ended: bool) -> None:
+        """Of a line that is too long, which is the last of its block, what follows is passed over as well."""
         self.problems.append((number, f"the line is longer than {RECORD_LIMIT:,} bytes", readers.shown(line[:2001])))
-        while line and not line.endswith(b"\n"):
-            line = self.file.readline(_PORTION)
+        while not ended:
+            rest = self.file.readline(_PORTION)
+            ended = not rest or rest.endswith(b"\n")
 
 
 def cut_short(file: IO[bytes]) -> bool:

@@ -227,7 +227,7 @@ class Source:
                 try:
                     records: list[Any] | Seen
                     if value is LINES or value is STREAM:
-                        records = Seen()
+                        records = Seen(others=pages.kind != "none")
                         file = reply.file or io.BytesIO(reply.body)
                         page = Lines(file, tally.problems) if value is LINES else Document(file, self.records)
                         for batch in page.batches():
