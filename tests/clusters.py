@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import socket
@@ -23,10 +24,11 @@ def free_port() -> int:
 class Cluster:
     """`address` of a scheduler that is up, and its workers' processes, of one thread each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scheme: str = "tcp", environment: dict[str, str] | None = None) -> None:
         self.folder = folder
+        self.environment = environment or {}
         self.port = free_port()
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{scheme}://127.0.0.1:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
         self._started = 0
@@ -38,7 +40,7 @@ class Cluster:
         return self
 
     def start_scheduler(self, *more: str) -> None:
-        words = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard", *more]
+        words = ["scheduler", "--host", self.address.rpartition(":")[0], "--port", str(self.port), "--no-dashboard", *more]
         self.scheduler = self._spawn("scheduler", words)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -61,7 +63,7 @@ class Cluster:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [*before, sys.executable, "-m", "dask", *words], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, env=clean_environment(**(env or {})), start_new_session=True,
+                stderr=log, env=clean_environment(**self.environment, **(env or {})), start_new_session=True,
             )  # fmt: skip
 
     def log(self, name: str) -> str:
@@ -82,6 +84,30 @@ class Cluster:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """What Dask wants in its environment for tls://, of a key and a certificate that are made in the folder."""
+    # The package is moto's.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "colony-test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    both, pem = folder / "both.pem", serialization.Encoding.PEM
+    form = serialization.PrivateFormat.PKCS8
+    both.write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()) + made.public_bytes(pem))
+    start = "DASK_DISTRIBUTED__COMM__TLS__"
+    ends = ("CA_FILE", *(f"{who}__{what}" for who in ("SCHEDULER", "WORKER", "CLIENT") for what in ("CERT", "KEY")))
+    return {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True", **{start + end: str(both) for end in ends}}
 
 
 def away(run_id: str) -> list[int]:

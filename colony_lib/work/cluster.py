@@ -50,6 +50,7 @@ class Cluster:
         else:
             where = given["address"]
         if isinstance(where, str):
+            _check_tls(where)
             _knock(where)
         client: Any = distributed.Client
         try:
@@ -146,6 +147,18 @@ def _address_in(path: str) -> str:
     if not isinstance(address, str):
         raise OSError(f"there is no address in {path}")
     return address
+
+
+def _check_tls(address: str) -> None:
+    """ColonyError for an address that wants certificates where Dask is told of none: it would try for ever."""
+    import distributed
+
+    security: Any = distributed.Security
+    if address.startswith("tls://") and security().get_connection_args("client")["ssl_context"] is None:
+        raise ColonyError(
+            f"{address} wants a certificate, and Dask's configuration names none",
+            fix="set distributed.comm.tls.ca-file and .client.cert, as in DASK_DISTRIBUTED__COMM__TLS__CA_FILE=ca.pem",
+        )
 
 
 def _knock(address: str) -> None:

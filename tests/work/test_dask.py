@@ -17,7 +17,7 @@ import pytest
 
 from colony_lib.base.errors import ColonyError
 from colony_lib.work import remote
-from tests.clusters import Cluster, away, brokers, kill_away
+from tests.clusters import Cluster, away, brokers, certificates, kill_away
 from tests.conftest import Colony, clean_environment
 from tests.fake_api import FakeAPI
 
@@ -484,6 +484,27 @@ def test_health_says_what_is_wrong_with_a_cluster(colony: Colony, tmp_path: Path
         assert health(colony)[0][0] == "fail" and health(colony)[0][2] == "pip install dask-yarn"
         configure(colony, "deploy: {with: local}")
         assert health(colony) == [("ok", "cluster: LocalCluster starts one for each run", None)]
+    finally:
+        made.stop()
+
+
+def test_a_cluster_may_want_certificates_and_where_there_are_none_it_is_said_at_once(
+    colony: Colony, tmp_path: Path
+) -> None:
+    environment = certificates(tmp_path)
+    made = Cluster(tmp_path, "tls", environment)
+    try:
+        made.start(1)
+        configure(colony, f"address: '{made.address}'")
+        fan(colony, 3, "echo {{item}}")
+        colony("workflow", "run", "fan", env=environment)
+        (step,) = json.loads(colony("workflow", "status", "latest", "--json").out)["steps"]
+        assert step["output"] == [0, 1, 2]
+        done = colony("workflow", "run", "fan", check=False)
+        assert done.code == 1
+        words = f"the executor 'cluster': {made.address} wants a certificate, and Dask's configuration names none; set "
+        assert words in done.err
+        assert health(colony)[0][:2] == ("fail", "cluster: " + words.partition(": ")[2].removesuffix("; set "))
     finally:
         made.stop()
 
