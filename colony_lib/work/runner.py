@@ -15,11 +15,12 @@ from colony_lib.work.engine import LOCAL, Schedule, executor
 from colony_lib.work.executors import Executors
 from colony_lib.work.jobs import Jobs
 from colony_lib.work.news import News
-from colony_lib.work.pool import Worker, remove_scratch
+from colony_lib.work.pool import remove_scratch
+from colony_lib.work.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
     from typing import Any
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-_UNBORN = 10  # workers in a row that may die before they have got the job that they were made for
 LOOK = 0.2  # seconds between looks for a wish to cancel, and at attempts that other processes do
 EXIT = {"completed": OK, "failed": FAILED, "cancelled": FAILED, "waiting": BUSY, "interrupted": INTERRUPTED}
 
@@ -43,8 +43,6 @@ class Runner:
         self.run = run
         self.journal = runs.Journal(run.run_id)
         self.news = News(run, tell)
-        self.workers: list[Worker] = []
-        self.idle: list[Worker] = []
         self.orphans: list[adoption.Orphan] = []
         self.signalled = 0
         self._unsynced = False  # completions that are in the journal and perhaps not on the disk
@@ -52,7 +50,7 @@ class Runner:
         self._stopping: str | None = None
         self._reuse: Reuse | None = None
         self._poll = select.poll()
-        self._by_fd: dict[int, Worker] = {}
+        self._workers = Workers(run, self._poll)
         self._executors = Executors(run, self._poll)
 
     # -- the whole
@@ -89,8 +87,7 @@ class Runner:
             signal.set_wakeup_fd(old_wake)
             for number, handler in before:
                 signal.signal(number, handler)
-            for worker in self.workers:
-                worker.close()
+            self._workers.close()
             self._executors.close()
             if self._reuse is not None:
                 self._reuse.close()
@@ -129,10 +126,8 @@ class Runner:
         for fd, _ in ready:
             if fd == self._wake:
                 os.read(fd, 512)
-            elif self._executors.has(fd):
-                self._hear_of(fd)
             else:
-                self._hear(self._by_fd[fd])
+                self._hear(self._executors.hear(fd) if self._executors.has(fd) else self._workers.hear(fd))
         now = time.monotonic()
         if self.signalled and not self._stopping:
             self._stop("interrupted")
@@ -163,9 +158,7 @@ class Runner:
             for orphan in self.orphans:  # not our children: they go on, and the next resume finds them
                 self.schedule.active.discard((orphan.step, orphan.batch))
             self.orphans = []
-            for worker in self.workers:
-                if worker.job is not None:
-                    worker.tell_stop()
+            self._workers.tell_stop()
 
     def _take_back(self) -> None:
         """What a cluster has not begun is not to begin any more."""
@@ -184,7 +177,7 @@ class Runner:
         limit = self._executors.limit(where)
         if limit is not None and self._active_on(where) >= limit:
             return False
-        return bool(self.idle) or len(self.workers) < self.run.plan["max_parallel"]
+        return self._workers.have_room()
 
     def _active_on(self, where: str) -> int:
         return sum(executor(self.run.step(name).definition) == where for name, _ in self.schedule.active)
@@ -213,13 +206,20 @@ class Runner:
             else:
                 self._send_away(where, job)
 
+    def _send(self, job: Record) -> None:
+        self._workers.send(job, self._slots_of_orphans())
+        self.news.started(job)
+
     def _send_away(self, where: str, job: Record) -> None:
         try:
-            self._executors.send(where, job, {orphan.slot for orphan in self.orphans})
+            self._executors.send(where, job, self._slots_of_orphans())
         except ColonyError as error:
             self._failed(job, str(error))
         else:
             self.news.sent(job, where)
+
+    def _slots_of_orphans(self) -> set[str]:
+        return {orphan.slot for orphan in self.orphans}
 
     def _failed(self, job: Record, error: str) -> None:
         """The step fails without an attempt."""
@@ -255,49 +255,15 @@ class Runner:
         if self._stopping or self.schedule.failure:
             raise _Stopped
 
-    def _send(self, job: Record) -> None:
-        unborn = 0
-        while unborn < _UNBORN:
-            worker = self.idle.pop() if self.idle else self._new_worker()
-            try:
-                worker.send(job)
-                self.news.started(job)
-                return
-            except OSError:
-                unborn += not self.idle
-                worker.job = None  # it died before: the job is another's, and not in doubt
-                self._lost(worker)
-        raise ColonyError(
-            f"{_UNBORN} processes in a row died before they could be given the step '{job['step']}'",
-            fix=f"see what the system's log says of them, then 'colony workflow resume {self.run.run_id}'",
-        )
-
-    def _new_worker(self) -> Worker:
-        # A worker that has died unnoticed leaves its slot free, and is looked for there when it is noticed.
-        taken = {worker.slot for worker in self.workers} | {orphan.slot for orphan in self.orphans}
-        worker = Worker(self.run, taken)
-        self.workers.append(worker)
-        self._by_fd[worker.fd] = worker
-        self._poll.register(worker.fd, select.POLLIN)
-        return worker
-
     # -- hearing
 
-    def _hear(self, worker: Worker) -> None:
-        records = worker.receive()
-        if records is None:
-            self._lost(worker)
-            return
-        for record in records:
-            worker.job = None
-            self.idle.append(worker)
-            self._apply(record)
-
-    def _hear_of(self, fd: int) -> None:
-        """Take in what a cluster says of its jobs and of itself."""
-        for kind, what in self._executors.hear(fd):
+    def _hear(self, news: Iterable[tuple[str, Any]]) -> None:
+        """Take in what workers and clusters say of their jobs and of themselves."""
+        for kind, what in news:
             if kind == "ended":
                 self._apply(what)
+            elif kind == "lost":  # the command may live on, and is then waited for like any orphan
+                self.orphans.append(adoption.Orphan.of_job(*what))
             elif kind == "back" and not self._stopping:
                 self.schedule.take_back(what["step"], what["batch"])
             elif kind == "back":
@@ -310,15 +276,6 @@ class Runner:
                 self.schedule.active.discard((what[0]["step"], what[0]["batch"]))
             else:
                 self.news.said(*what)
-
-    def _lost(self, worker: Worker) -> None:
-        """A worker has died; its command may live on, and is then waited for like any orphan."""
-        self._poll.unregister(worker.fd)
-        del self._by_fd[worker.fd]
-        self.workers.remove(worker)
-        worker.close()
-        if worker.job is not None:
-            self.orphans.append(adoption.Orphan.of_job(worker.job, worker.slot))
 
     def _apply(self, record: Record) -> None:
         """Take in an attempt's last record, which is in the journal already."""
@@ -403,7 +360,7 @@ class Runner:
                     break
                 self._sync()
                 self._send(job)
-                while any(worker.job is not None for worker in self.workers) or self.orphans:
+                while self._workers.are_busy or self.orphans:
                     self._wait()
                 if step.status == "retrying":
                     time.sleep(min(step.definition["retry"]["delay_seconds"], 60.0))

@@ -158,6 +158,21 @@ def test_a_killed_supervisor_alone_is_survived_within_the_run(colony: Colony) ->
     assert ledger(colony) == ["first", "slow", "done", "last"]
 
 
+def test_a_supervisor_that_is_killed_while_it_has_nothing_to_do_is_replaced(colony: Colony) -> None:
+    """Its pipe is closed then; what is written to it afterwards could come to any file that was opened since."""
+    two = "".join(f'  - {{name: last-{n}, depends_on: [slow], run: "echo last-{n} >> ledger"}}\n' for n in "ab")
+    process, run = start(colony, WAITING.partition("  - {name: last")[0] + '  - {name: early, run: "true"}\n' + two)
+    until(lambda: in_slow(colony) and statuses(colony, run)["early"] == "completed")
+    (idle,) = [pid for pid in children(process.pid) if not children(pid)]
+    kill(idle)
+    until(lambda: idle not in children(process.pid))
+    (colony.root / "go").touch()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert sorted(ledger(colony)) == ["done", "first", "last-a", "last-b", "slow"]
+    assert all(isinstance(each, dict) for each in colony.journal(f"runs/{run}/journal.jsonl"))
+
+
 def everything(pid: int) -> list[int]:
     found = [pid]
     for child in children(pid):
