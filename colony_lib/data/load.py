@@ -8,6 +8,7 @@ the two costs nothing.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import Any
@@ -93,11 +94,14 @@ def _load(
     pipeline: Pipeline, warehouse: Warehouse, date: str, items: list[Item], *, unchecked: bool, dry_run: bool
 ) -> dict[str, Any]:
     plan = load_after.plan(pipeline, warehouse)
-    standing = {item.dataset: load_receipts.standing(warehouse, item, date) for item in items}
+    receipts = {item.table: _receipts(warehouse, item) for item in items}
+    standing = {item.dataset: load_receipts.standing(item, date, receipts[item.table]) for item in items}
     staged: dict[str, Staged] = {}
     notes: list[str] = []
     for item in items:
         if standing[item.dataset] is None:
+            where = pipeline.where("datasets", item.dataset, "load")
+            load_receipts.check_order(item, date, receipts[item.table], where)
             staged[item.dataset] = _staged(pipeline, warehouse, item)
             notes += _discard(pipeline, warehouse, item, staged[item.dataset])
     tables: dict[str, dict[str, Any]] = {}
@@ -108,10 +112,14 @@ def _load(
     try:
         for item in items:  # all of them before any row, and any backup of rows
             if item.dataset in staged and staged[item.dataset].rows:
+                if warehouse.columns(item.table) is None:
+                    warehouse.forget(item.table)
                 notes += _fit(pipeline, warehouse, item, staged[item.dataset])
         for item in items:
             receipt = standing[item.dataset]
             if receipt is None:
+                if item.mode == "append" and staged[item.dataset].rows:
+                    notes += load_receipts.appended_before(item, date, receipts[item.table])
                 result, said = _apply(
                     pipeline, warehouse, item, staged[item.dataset], date, unchecked=unchecked, dry_run=dry_run
                 )
@@ -144,6 +152,13 @@ def _load(
         "dry_run": dry_run,
         "notes": notes,
     }
+
+
+def _receipts(warehouse: Warehouse, item: Item) -> list[dict[str, Any]]:
+    """Those of the loads whose rows are in the item's table."""
+    if warehouse.columns(item.table) is None and item.head.get("record_count"):
+        return []  # somebody has dropped the table
+    return load_receipts.known(warehouse, item.table)
 
 
 def _whole_id(items: list[Item]) -> str:
@@ -214,8 +229,6 @@ def _apply(
     applied = load_modes.Applied()
     if there:
         before = warehouse.hold(item.table)
-        if item.mode == "append" and staged.rows:
-            notes += load_receipts.appended_before(warehouse, item, date)
         where = pipeline.where("datasets", item.dataset, "load")
 
         def keep() -> str | None:
@@ -258,8 +271,12 @@ def _verify(item: Item, rows: int, before: int, after: int, applied: load_modes.
 
 
 def _backed_up(pipeline: Pipeline, warehouse: Warehouse, item: Item, date: str, rows: int) -> str:
-    # The name is of the load that replaces: after a crash the same load writes the same backup again.
-    path = os.path.join(pipeline.folder("backups"), f"{item.table}_before_{date}_{item.load_id[:12]}.parquet")
+    # The name is of the load that replaces: after a crash the same load writes the same backup again. One that was
+    # committed, and comes again after others, leaves its first backup alone.
+    taken = {receipt["backup"] for receipt in warehouse.history(item.table)}
+    stem = os.path.join(pipeline.folder("backups"), f"{item.table}_before_{date}_{item.load_id[:12]}")
+    names = (f"{stem}{'' if number == 1 else f'_{number}'}.parquet" for number in itertools.count(1))
+    path = next(name for name in names if pipeline.shown(name) not in taken)
     kept = warehouse.backup(item.table, path)
     if kept != rows:
         raise ColonyError(

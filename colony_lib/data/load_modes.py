@@ -149,7 +149,7 @@ def _version(warehouse: Warehouse, item: Item, staged: Staged, found: Applied, d
         raise ColonyError(
             f"table '{item.table}' has {plural(later, 'version')} of later dates than {date}",
             where=where,
-            fix="a history is loaded in the order of its dates; restore the table, or load the later dates again",
+            fix="a history is loaded in the order of its dates: drop the table and load them all, or leave it as it is",
             code=FAILED,
         )
     values = warehouse.values(item.table, staged)

@@ -56,6 +56,7 @@ def restore(pipeline: Pipeline, warehouse: Warehouse, table: str) -> Record:
         warehouse.rollback()
         raise
     load_metadata.follow(pipeline, warehouse, last["date"])
+    notes += [f"column '{escape(name)}' is newer than the backup: the rows have none" for name in sorted(staged.empty)]
     notes.insert(0, f"the {plural(before, 'row')} that '{table}' had are in {kept}" if kept else f"'{table}' was empty")
     return {
         "date": last["date"], "status": "loaded" if after - same or before - same else "unchanged",
@@ -67,7 +68,7 @@ def restore(pipeline: Pipeline, warehouse: Warehouse, table: str) -> Record:
 
 def _last(warehouse: Warehouse, table: str) -> Record:
     """The newest load of the table that made a backup."""
-    found = [receipt for receipt in warehouse.history() if receipt["table_name"] == table and receipt["backup"]]
+    found = [receipt for receipt in warehouse.history(table) if receipt["backup"]]
     if not found:
         fix = "backups are made before rows are replaced or taken out"
         raise ColonyError(f"there is no backup of '{escape(table)}'", fix=fix, code=FAILED)
@@ -88,6 +89,7 @@ def _record(warehouse: Warehouse, table: str, last: Record, result: Record, rows
     receipt = {
         **last, **counted, "load_id": result["receipt"], "mode": "restore", "file": last["backup"], "file_sha256": None,
         "record_count": rows, "backup": kept, "run_id": env.step().get("run_id"), "loaded_at": result["loaded_at"],
+        "key": None,
     }  # fmt: skip
     entry = {
         "table_name": table, "dataset": last["dataset"], "mode": "restore", "key": None, "rows": rows,

@@ -379,7 +379,7 @@ def test_a_slowly_changing_dimension_keeps_every_version_with_its_dates(folder: 
     assert counts(load(NEXT)) == [4, 4, 0, 1, 2, 0]  # the same day again corrects its own version
     assert versions(any_engine)[2] == (2, "right", NEXT, None, True)
     day(folder, "t", [{"k": 1, "a": "late"}])
-    assert "versions of later dates than 2013-02-08" in refused()
+    assert "has a history with the later date 2013-02-09, and 2013-02-08 is not as it was loaded" in refused()
     day(folder, "t", [{"k": 1, "a": "x", "valid_from": "2013-01-01"}], "2013-02-10")
     assert "the column 'valid_from' is the mode's own" in refused(date="2013-02-10")
 
@@ -421,6 +421,163 @@ def test_what_cannot_be_restored_is_said(folder: Path, any_engine: Engine) -> No
     with pytest.raises(ColonyError, match="cannot read the backup"):
         loader.restore(pipelines.load(), "t")
     assert any_engine.query("select k from t") == [(9,)]
+
+
+# --- what is a repeat, and what is not any more
+
+
+def by_mode(folder: Path, engine: Engine, mode: str, key: Any = "k") -> None:
+    settings = {"table": "t", "mode": mode} | ({"key": key} if mode not in ("append", "replace") else {})
+    write_pipeline(folder, {"t": {"load": settings}}, warehouse={"url": engine.url})
+
+
+def tell(engine: Engine, folder: Path, sql: str) -> None:
+    """Another program changes the warehouse."""
+    if engine.name == "duckdb":
+        import duckdb
+
+        with duckdb.connect(str(folder / "w.duckdb")) as connection:
+            connection.execute(sql)
+    elif engine.name == "sqlite":
+        with sqlite3.connect(folder / "w.db") as file:
+            file.execute(sql)
+        file.close()
+    else:
+        with psycopg.connect(engine.url, autocommit=True) as session:
+            session.execute(sql)
+
+
+def days(folder: Path) -> None:
+    day(folder, "t", [{"k": 1, "a": "x"}])
+    day(folder, "t", [{"k": 2, "a": "y"}], NEXT)
+
+
+def test_another_mode_makes_the_same_file_another_load_but_nothing_is_appended_twice(
+    folder: Path, any_engine: Engine
+) -> None:
+    days(folder)
+    by_mode(folder, any_engine, "append")
+    load()
+    load(NEXT)
+    by_mode(folder, any_engine, "replace")
+    assert counts(load(NEXT)) == [2, 1, 0, 0, 1, 1]
+    by_mode(folder, any_engine, "append")
+    assert load(NEXT)["tables"]["t"]["repeat"] is True  # its rows are there, by the replace
+    assert counts(load()) == [1, 2, 1, 0, 0, 0]  # these were replaced
+    assert load()["tables"]["t"]["repeat"] is True
+    by_mode(folder, any_engine, "upsert-delete")
+    assert counts(load(NEXT)) == [2, 1, 0, 0, 1, 1]
+    by_mode(folder, any_engine, "scd2")
+    assert "it was not loaded in this mode before" in refused(date=NEXT)
+
+
+def test_another_key_makes_the_same_file_another_load(folder: Path, any_engine: Engine) -> None:
+    by_mode(folder, any_engine, "upsert")
+    for date in (DATE, NEXT):  # a key too coarse: the second day's row takes the place of the first's
+        day(folder, "t", [{"k": 1, "d": date}], date)
+        load(date)
+    by_mode(folder, any_engine, "upsert", ["k", "d"])
+    assert counts(load()) == [1, 2, 1, 0, 0, 0]
+    assert counts(load(NEXT)) == [2, 2, 0, 0, 1, 0]
+    assert load()["tables"]["t"]["repeat"] is load(NEXT)["tables"]["t"]["repeat"] is True
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "scd2"])
+def test_all_days_of_a_table_that_was_dropped_are_loaded_again(folder: Path, any_engine: Engine, mode: str) -> None:
+    days(folder)
+    by_mode(folder, any_engine, mode)
+    load()
+    load(NEXT)
+    tell(any_engine, folder, "DROP TABLE t")
+    assert [counts(load(date)) for date in (DATE, NEXT)] == [[0, 1, 1, 0, 0, 0], [1, 2, 1, 0, 0, 0]]
+    assert all(load(date)["tables"]["t"]["repeat"] for date in (DATE, NEXT))
+    assert any_engine.query("select count(*) from colony_load_history") == [(4,)]
+
+
+def test_rows_that_somebody_took_out_of_a_table_do_not_come_back_by_a_repeat(folder: Path, any_engine: Engine) -> None:
+    days(folder)
+    by_mode(folder, any_engine, "append")
+    load()
+    tell(any_engine, folder, "DELETE FROM t")
+    load(NEXT)
+    assert load()["tables"]["t"]["repeat"] is True
+    assert any_engine.query("select k from t") == [(2,)]
+
+
+def test_a_receipt_that_was_deleted_lets_its_rows_be_appended_again(folder: Path, any_engine: Engine) -> None:
+    days(folder)
+    by_mode(folder, any_engine, "append")
+    load()
+    load(NEXT)
+    tell(any_engine, folder, "DELETE FROM t WHERE k = 1")
+    assert load()["tables"]["t"]["repeat"] is True
+    tell(any_engine, folder, f"DELETE FROM colony_loads WHERE table_name = 't' AND date = '{DATE}'")
+    assert counts(load()) == [1, 2, 1, 0, 0, 0]
+
+
+def test_a_warehouse_of_an_earlier_version_whose_receipts_have_no_key_stays_known(
+    folder: Path, any_engine: Engine
+) -> None:
+    days(folder)
+    by_mode(folder, any_engine, "upsert")
+    load()
+    for table in ("colony_loads", "colony_load_history"):
+        tell(any_engine, folder, f"ALTER TABLE {table} DROP COLUMN key")
+    assert load()["tables"]["t"]["repeat"] is True
+    assert counts(load(NEXT)) == [1, 2, 1, 0, 0, 0]
+    assert any_engine.query("select key from colony_load_history order by sequence") == [(None,), ('["k"]',)]
+
+
+def test_a_day_of_a_history_is_a_repeat_after_later_ones_and_is_otherwise_refused(
+    folder: Path, any_engine: Engine
+) -> None:
+    by_mode(folder, any_engine, "scd2")
+    for date in (DATE, NEXT, "2013-02-10"):
+        day(folder, "t", [{"k": 1, "a": "x"}], date)
+        load(date)
+    assert all(load(date)["tables"]["t"]["repeat"] for date in (NEXT, DATE))
+    day(folder, "t", [{"k": 1, "a": "late"}], NEXT)  # no version begins later, but the tenth said that it holds then
+    assert "has a history with the later date 2013-02-10, and 2013-02-09 is not as it was loaded" in refused(date=NEXT)
+    assert versions(any_engine) == [(1, "x", DATE, None, True)]
+
+
+def test_a_key_that_goes_and_comes_back_in_a_history_is_the_same_version(folder: Path, any_engine: Engine) -> None:
+    by_mode(folder, any_engine, "scd2")
+    whole, part = [{"k": 1, "a": "x"}, {"k": 2, "a": "p"}], [{"k": 1, "a": "y"}]
+    for date, rows in ((DATE, whole), (NEXT, part), ("2013-02-10", [*part, whole[1]])):
+        day(folder, "t", rows, date)
+        load(date)
+    day(folder, "t", [{"k": 1, "a": "y", "n": None}, {"k": 2, "a": "p", "n": 5}], "2013-02-11")
+    assert counts(load("2013-02-11")) == [3, 4, 0, 1, 1, 0]  # a new column is a change where it has a value
+    assert versions(any_engine) == [
+        (1, "x", DATE, NEXT, False), (1, "y", NEXT, None, True), (2, "p", DATE, "2013-02-11", False), (2, "p", "2013-02-11", None, True),
+    ]  # fmt: skip
+
+
+def test_a_backup_is_never_written_over_and_is_restored_into_a_table_with_newer_columns(
+    folder: Path, any_engine: Engine
+) -> None:
+    import duckdb
+
+    by_mode(folder, any_engine, "upsert-delete")
+    a, b = [{"k": 1, "a": "x"}, {"k": 2, "a": "x"}], [{"k": 1, "a": "y"}]
+    kept = []
+    for rows in (a, b, a, b):
+        day(folder, "t", rows)
+        kept.append(load()["tables"]["t"]["backup"])
+    assert kept[1] != kept[3] and kept[0] is kept[2] is None
+    assert [duckdb.sql(f"select k from '{folder / kept[n]}' order by k").fetchall() for n in (1, 3)] == [[(1,), (2,)]] * 2
+    day(folder, "t", [{"k": 1, "a": "y", "n": 3}], NEXT)
+    load(NEXT)
+    summary = loader.restore(pipelines.load(), "t")
+    assert "column 'n' is newer than the backup: the rows have none" in summary["notes"]
+    assert any_engine.query("select k, a, n from t order by k") == [(1, "x", None), (2, "x", None)]
+    loader.restore(pipelines.load(), "t")
+    assert any_engine.query("select k, a, n from t") == [(1, "y", 3)]
+    loader.restore(pipelines.load(), "t")
+    tell(any_engine, folder, "ALTER TABLE t DROP COLUMN n")
+    with pytest.raises(ColonyError, match="has a column 'n' that table 't' has not now"):
+        loader.restore(pipelines.load(), "t")
 
 
 KILLED = """\

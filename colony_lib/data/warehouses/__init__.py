@@ -176,8 +176,14 @@ class Warehouse(Protocol):
     def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
         """The receipts that stand (of one date), oldest first."""
 
-    def history(self) -> list[dict[str, Any]]:
-        """The receipts of all loads that were committed, oldest first."""
+    def receipt_ids(self, table: str) -> set[str]:
+        """The load_id of each receipt that stands of one table."""
+
+    def forget(self, table: str) -> None:
+        """Let no receipt of a table stand: it was dropped."""
+
+    def history(self, table: str | None = None) -> list[dict[str, Any]]:
+        """The receipts of all loads (into one table) that were committed, oldest first."""
 
     def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
         """Write the receipt, its line in the load history, the table's metadata and its watermark."""

@@ -111,8 +111,14 @@ class Common(ABC):
     def receipts(self, date: str | None = None) -> list[dict[str, Any]]:
         return receipts.receipts(self, date)
 
-    def history(self) -> list[dict[str, Any]]:
-        return receipts.history(self)
+    def receipt_ids(self, table: str) -> set[str]:
+        return receipts.receipt_ids(self, table)
+
+    def forget(self, table: str) -> None:
+        receipts.forget(self, table)
+
+    def history(self, table: str | None = None) -> list[dict[str, Any]]:
+        return receipts.history(self, table)
 
     def record(self, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
         receipts.record(self, receipt, table, watermark)

@@ -83,13 +83,18 @@ class Copies(Common):
         return rows
 
     def read_backup(self, table: str, path: str, kinds: dict[str, str], where: str) -> Staged:
-        """Stage a Parquet file as rows of such columns."""
+        """Stage a Parquet file as rows of such columns; those that are newer than it are empty in them."""
         doing, rows = f"cannot read the backup {escape(where)}", f"colony_restored_{table}"
         source = f"read_parquet({literal(glob.escape(path))})"
         there = [row[0] for row in self.rows(f"DESCRIBE SELECT * FROM {source}", doing=doing)]
-        if sorted(there) != sorted(kinds):
-            what = f"the backup {escape(where)} has other columns than table '{table}' has now"
-            raise ColonyError(what, fix="bring them back by hand", code=FAILED)
-        wanted = ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in kinds.items())
+        lost = next((name for name in there if name not in kinds), None)
+        if lost is not None:
+            what = f"the backup {escape(where)} has a column '{escape(lost)}' that table '{table}' has not now"
+            raise ColonyError(what, fix="add it to the table, or bring the rows back by hand", code=FAILED)
+        newer = set(kinds) - set(there)
+        wanted = ", ".join(
+            f"CAST({'NULL' if name in newer else quote(name)} AS {kind}) AS {quote(name)}"
+            for name, kind in kinds.items()
+        )
         self.run(f"CREATE OR REPLACE TEMP TABLE {quote(rows)} AS SELECT {wanted} FROM {source}", doing=doing)
-        return Staged(rows, dict(kinds), self.count(rows), set(kinds), set(), set(), set(), where)
+        return Staged(rows, dict(kinds), self.count(rows), set(kinds), newer, set(), set(), where)

@@ -31,7 +31,7 @@ _RECEIPT = {
     "file": "VARCHAR", "file_sha256": "VARCHAR", "record_count": "BIGINT", "rows_before": "BIGINT",
     "rows_after": "BIGINT", "inserted": "BIGINT", "updated": "BIGINT", "unchanged": "BIGINT", "deleted": "BIGINT",
     "validation": "VARCHAR", "quality_score": "DOUBLE", "unchecked": "BOOLEAN", "backup": "VARCHAR",
-    "run_id": "VARCHAR", "loaded_at": "TIMESTAMP", "sequence": "BIGINT",
+    "run_id": "VARCHAR", "loaded_at": "TIMESTAMP", "sequence": "BIGINT", "key": "VARCHAR",
 }  # fmt: skip
 _TABLE = {
     "table_name": "VARCHAR", "dataset": "VARCHAR", "mode": "VARCHAR", "key": "VARCHAR", "last_load_id": "VARCHAR",
@@ -52,19 +52,25 @@ _TABLES = {
 
 
 def make(db: Database) -> None:
-    """Make the tables that are not there."""
-    for name in [name for name in _TABLES if db.columns(name) is None]:
-        columns = _TABLES[name]
-        wanted = ", ".join(f"{quote(column)} {db.type_names.get(kind, kind)}" for column, kind in columns.items())
-        db.define(f"CREATE TABLE {name} ({wanted})")
+    """Make the tables that are not there, and the columns that one of an earlier version has not."""
+    for name, columns in _TABLES.items():
+        there = db.columns(name)
+        wanted = {column: f"{quote(column)} {db.type_names.get(kind, kind)}" for column, kind in columns.items()}
+        if there is None:
+            db.define(f"CREATE TABLE {name} ({', '.join(wanted.values())})")
+        else:
+            for column in wanted.keys() - there.keys():
+                db.define(f"ALTER TABLE {name} ADD COLUMN {wanted[column]}")
 
 
 def _read(db: Database, table: str, condition: str = "", values: list[Any] | None = None) -> list[dict[str, Any]]:
-    if db.columns(table) is None:
+    there = db.columns(table)
+    if there is None:
         return []
     columns = _TABLES[table]
     wanted = ", ".join(
-        f"CAST({quote(column)} AS VARCHAR)" if kind == "JSON" else quote(column) for column, kind in columns.items()
+        "NULL" if column not in there else f"CAST({quote(column)} AS VARCHAR)" if kind == "JSON" else quote(column)
+        for column, kind in columns.items()
     )
     found = db.rows(f"SELECT {wanted} FROM {table} {condition}", values)
     kinds = columns.items()
@@ -99,8 +105,20 @@ def receipts(db: Database, date: str | None) -> list[dict[str, Any]]:
     return _read(db, "colony_loads", "WHERE CAST(date AS VARCHAR) = ? ORDER BY sequence", [date])
 
 
-def history(db: Database) -> list[dict[str, Any]]:
-    return _read(db, "colony_load_history", "ORDER BY sequence")
+def receipt_ids(db: Database, table: str) -> set[str]:
+    if db.columns("colony_loads") is None:
+        return set()
+    return {row[0] for row in db.rows("SELECT load_id FROM colony_loads WHERE table_name = ?", [table])}
+
+
+def forget(db: Database, table: str) -> None:
+    db.run("DELETE FROM colony_loads WHERE table_name = ?", [table])
+
+
+def history(db: Database, table: str | None) -> list[dict[str, Any]]:
+    if table is None:
+        return _read(db, "colony_load_history", "ORDER BY sequence")
+    return _read(db, "colony_load_history", "WHERE table_name = ? ORDER BY sequence", [table])
 
 
 def record(db: Database, receipt: dict[str, Any], table: dict[str, Any], watermark: dict[str, Any] | None) -> None:
