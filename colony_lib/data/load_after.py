@@ -14,7 +14,7 @@ class Plan:
     def __init__(self) -> None:
         self.views: dict[str, tuple[str, list[str], str]] = {}  # name: (sql, what it reads, where it is written)
         self.checks: list[tuple[str, str, list[str], str]] = []  # (name, sql, what it reads, where)
-        self.tables: set[str] = set()  # that the pipeline loads, in lower case
+        self.tables: dict[str, str] = {}  # that the pipeline loads, by their names in lower case
         self.made: list[str] = []
         self.passed: list[str] = []
 
@@ -71,7 +71,7 @@ class Plan:
             )
 
     def _is_missing(self, warehouse: Warehouse, table: str) -> bool:
-        return table in self.tables and warehouse.columns(table) is None
+        return table in self.tables and warehouse.columns(self.tables[table]) is None
 
     def _waiting(self, warehouse: Warehouse) -> dict[str, str]:
         """{view: the table it waits for}, through other views too."""
@@ -117,7 +117,8 @@ def plan(pipeline: Pipeline, warehouse: Warehouse) -> Plan:
     Before the transaction begins: a COMMIT hidden in a view must not end it.
     """
     made = Plan()
-    made.tables = {pipeline.dataset(name)["load"]["table"].lower() for name in load_gate.loadable(pipeline)}
+    loaded = [str(pipeline.dataset(name)["load"]["table"]) for name in load_gate.loadable(pipeline)]
+    made.tables = {table.lower(): table for table in loaded}
     for name, sql in (pipeline.document.get("views") or {}).items():
         where = pipeline.where("views", name)
         made.views[name] = (sql, _reads(warehouse, sql, f"view '{name}'", where), where)

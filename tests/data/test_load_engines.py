@@ -834,6 +834,47 @@ def test_a_server_that_dies_while_rows_are_copied_leaves_nothing_half_loaded(fol
         assert counts(load(NEXT)) == [3, 20_000, 19_997, 3, 0, 0]
 
 
+def test_names_that_the_server_would_cut_or_tell_apart_are_refused_before_they_are_others(
+    folder: Path, database: str
+) -> None:
+    engine = Engine("postgresql", database, lambda sql: [])
+    by_mode(folder, engine, "append")
+    for column, size in (("c" * 64, 64), ("ü" * 32, 64)):
+        day(folder, "t", [{"k": 1, column: "x"}])
+        assert f"has {size} bytes, and PostgreSQL cuts it after 63" in refused()
+    day(folder, "t", [{"k": 1, "c" * 63: "x"}])
+    load()
+    day(folder, "t", [{"k": 2, "c" * 63: "y"}], NEXT)
+    assert load(NEXT)["tables"]["t"]["inserted"] == 1
+    tell(engine, folder, 'CREATE TABLE flights (k bigint, "A" text)')
+    for table, said in (("Flights", "there is a table 'flights', which to PostgreSQL is another"), ("flights", "the column 'a' is called 'A' in table")):  # fmt: skip
+        write_pipeline(folder, {"t": {"load": {"table": table, "mode": "append"}}}, warehouse={"url": database})
+        day(folder, "t", [{"k": 1, "a": "x"}])
+        assert said in refused()
+    tell(engine, folder, 'CREATE TABLE "Flights" (k bigint, a text)')  # two tables: each has its own columns
+    views = {"whole": 'select count(*) as n from "Flights"'}
+    settings = {"t": {"load": {"table": "Flights", "mode": "append"}}}
+    write_pipeline(folder, settings, warehouse={"url": database}, views=views)
+    assert load()["views"] == ["whole"]
+    with psycopg.connect(database) as session:
+        assert session.execute("SELECT n FROM whole").fetchone() == (1,)
+
+
+def test_a_nul_is_refused_with_its_column_by_a_server_that_cannot_hold_it(folder: Path, any_engine: Engine) -> None:
+    fields = {"schema": {"fields": [{"name": "j", "type": "object"}]}}
+    for mode in ("append", "replace", "upsert"):
+        key = {"key": "k"} if mode == "upsert" else {}
+        write_pipeline(folder, {"t": {"load": {"table": f"t_{mode}", "mode": mode, **key}, **fields}}, warehouse={"url": any_engine.url})  # fmt: skip
+        day(folder, "t", [{"k": 1, "a": "x\\u0000", "j": {}}, {"k": 2, "a": "a\0b", "j": {}}])
+        day(folder, "t", [{"k": 1, "a": "x", "j": {"n": "\0"}}], NEXT)
+        if any_engine.name == "postgresql":
+            assert "1 value of column 'a' with the character U+0000" in refused()
+            assert "1 value of column 'j' with the character U+0000" in refused(date=NEXT)
+        else:
+            load()
+            assert any_engine.query(f"select a from t_{mode} order by k") == [("x\\u0000",), ("a\0b",)]
+
+
 def test_materialised_views_over_the_tables_are_refreshed_in_the_same_transaction(folder: Path, database: str) -> None:
     pipeline(folder, postgres(database), views={"big": "select k from t where k > 1"})
     day(folder, "t", ROWS)

@@ -73,7 +73,7 @@ class Common(ABC):
     # --- tables
 
     def columns(self, table: str) -> dict[str, str] | None:
-        found = self._catalog().get(table.lower())
+        found = self._catalog().get(self._called(table))
         if found is None:
             return None
         if not found[0]:
@@ -83,7 +83,7 @@ class Common(ABC):
         return dict(found[1])
 
     def distinct(self, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
-        is_table, there = self._catalog().get(table.lower(), (False, {}))
+        is_table, there = self._catalog().get(self._called(table), (False, {}))
         if not there:
             raise ColonyError(f"there is no table or view '{escape(table)}' in {escape(self.shown)}")
         missing = [name for name in columns if name not in there]
@@ -94,16 +94,20 @@ class Common(ABC):
             tuple(row) for row in self.rows(f"SELECT DISTINCT {', '.join(map(quote, columns))} FROM {quote(table)}")
         ]
 
+    def _called(self, name: str) -> str:
+        """The same for all spellings of one table's name."""
+        return name.lower()
+
     def _catalog(self) -> dict[str, tuple[bool, dict[str, str]]]:
-        """{name in lower case: (whether it is a table, {column: type})}, asked for once until something changes it."""
+        """{name, as `_called`: (whether it is a table, {column: type})}, asked for once until something changes it."""
         if self._known is None:
             self._known = {}
             for name, is_table, column, kind in self._read_catalog():
-                self._known.setdefault(name.lower(), (bool(is_table), {}))[1][column] = kind
+                self._known.setdefault(self._called(name), (bool(is_table), {}))[1][column] = kind
         return self._known
 
     def _check_view_name(self, name: str) -> None:
-        if self._catalog().get(name.lower(), (False,))[0]:
+        if self._catalog().get(self._called(name), (False,))[0]:
             raise ColonyError(f"'{name}' is a table in the warehouse", fix="give the view another name", code=FAILED)
 
     # --- what Colony keeps beside the rows

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from colony_lib.base.errors import BUSY, FAILED, USAGE, ColonyError
 from colony_lib.base.text import escape
-from colony_lib.data.warehouses import Staged, postgresql_rows
+from colony_lib.data.warehouses import Staged, postgresql_names, postgresql_rows
 from colony_lib.data.warehouses.remote import Remote
 from colony_lib.data.warehouses.sqltext import literal, quote
 
@@ -250,6 +250,16 @@ class PostgreSQL(Remote):
         return postgresql_rows.copy_out(self, table, map(quote, kinds), keep, f"cannot back '{table}' up")
 
     # --- tables
+
+    def _called(self, name: str) -> str:
+        return name
+
+    def fit(self, table: str, staged: Staged, own: dict[str, str], *, frozen: bool = False) -> list[str]:
+        there = self.columns(table)
+        if there is None:
+            postgresql_names.check_table(table, self._catalog())
+        postgresql_names.check_columns(table, staged.columns, there or {}, staged.where)
+        return super().fit(table, staged, own, frozen=frozen)
 
     def _read_catalog(self) -> list[tuple[str, bool, str, str]]:
         return self.rows(

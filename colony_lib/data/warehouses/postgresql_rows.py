@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from colony_lib.base import files
 from colony_lib.base.errors import FAILED, ColonyError
+from colony_lib.base.text import escape, plural
 from colony_lib.data.warehouses import Staged, duckdb_upsert
 from colony_lib.data.warehouses.sqltext import quote
 
@@ -35,9 +36,25 @@ T = TypeVar("T")
 def copy_in(db: PostgreSQL, table: str, kinds: dict[str, str], select: str, rows: int, where: str) -> int:
     """Send the rows that a query of the staging DuckDB gives, about so many, into a table's columns {name: type}; how
     many arrived. A type is DuckDB's where the column's is what `db` has for it, else the server's own."""
-    if rows * len(kinds) >= _MANY and _BINARY.issuperset(kinds.values()) and _is_slender(db, kinds, select):
-        return _copy_binary(db, table, kinds, select, where)
-    return _copy_csv(db, table, list(kinds), select, where)
+    try:
+        if rows * len(kinds) >= _MANY and _BINARY.issuperset(kinds.values()) and _is_slender(db, kinds, select):
+            return _copy_binary(db, table, kinds, select, where)
+        return _copy_csv(db, table, list(kinds), select, where)
+    except ColonyError as error:
+        raise _has_nul(db, kinds, select, where) or error from None
+
+
+def _has_nul(db: PostgreSQL, kinds: dict[str, str], select: str, where: str) -> ColonyError | None:
+    """The refusal that names the column, where what the server refused is a NUL; it says only that it got one."""
+    for name, kind in kinds.items():
+        if kind in ("VARCHAR", "JSON"):
+            nul = "chr(0)" if kind == "VARCHAR" else "'\\u0000'"
+            found = db.staging.one(f"SELECT count(*) FROM {select} WHERE contains({quote(name)}, {nul})")
+            if found:
+                what = f"{plural(found, 'value')} of column '{escape(name)}' with the character U+0000"
+                fix = "PostgreSQL cannot hold it: correct it at the source, or filter the row out; nothing was loaded"
+                return ColonyError(what, where=where, fix=fix, code=FAILED)
+    return None
 
 
 def _is_slender(db: PostgreSQL, kinds: dict[str, str], select: str) -> bool:
