@@ -23,17 +23,17 @@ def render(report: dict[str, Any]) -> str:
 def _summary(report: dict[str, Any]) -> list[str]:
     run = f" by run {code(report['run_id'])} of {code(report['workflow'])}" if report["run_id"] else ""
     errors = report["errors"]
-    made = [f"made {report['generated']}{run}", ""]
+    made = [f"made {report['generated']}{run}", "", *_failed(report)]
     change = report["trend"]["change"]
     rows = [
         ["Data quality", MARKS.get(report["status"], text(report["status"] or "–")), ""],
         ["Quality score", number(report["quality_score"], 4), _delta(change, "quality_score")],
-        ["Records fetched", number(report["records_fetched"]), ""],
+        ["Records fetched", number(report["records_fetched"]), _delta(change, "records_fetched")],
         ["Records processed", number(report["records_processed"]), _delta(change, "records_processed")],
         ["Records rejected", number(report["records_rejected"]), _delta(change, "records_rejected")],
-        ["Rows written to the warehouse", number(report["records_loaded"]), ""],
+        ["Rows written to the warehouse", number(report["records_loaded"]), _delta(change, "records_loaded")],
         ["Errors", f"{number(report['error_count'])}", _delta(change, "error_count")],
-        ["Warnings logged", number(report["warning_count"]), ""],
+        ["Warnings logged", number(report["warning_count"]), _delta(change, "warning_count")],
         ["Processing time", took(report["duration_seconds"]), _delta(change, "duration_seconds")],
     ]  # fmt: skip
     previous = report["trend"]["previous"]
@@ -45,6 +45,17 @@ def _summary(report: dict[str, Any]) -> list[str]:
         "",
     ]
     return made
+
+
+def _failed(report: dict[str, Any]) -> list[str]:
+    """What a reader must not have to look for: that the run did not come to its end, and by which steps."""
+    if report["run_status"] not in ("failed", "cancelled"):
+        return []
+    steps = [step for step in report["steps"] if step["status"] == "failed"]
+    lines = [f"- {code(step['name'])}: {text(step['error'] or 'no reason is known')}" for step in steps]
+    loaded = "" if report["loaded"] else ", and no load of this day is known"
+    ended = "was cancelled" if report["run_status"] == "cancelled" else "failed"
+    return [f"**The run {ended}{loaded}.**", "", *lines, *([""] if lines else [])]
 
 
 def _delta(change: dict[str, Any], figure: str) -> str:
@@ -278,22 +289,25 @@ def _load(report: dict[str, Any]) -> list[str]:
 def _steps(report: dict[str, Any]) -> list[str]:
     if not report["steps"]:
         return []
+    usual = report["trend"]["steps"]
     rows = [
         [
             code(step["name"]),
             text(step["status"]),
             number(step["attempts"]),
             took(step["duration_seconds"]),
+            *([took(usual.get(step["name"]))] if usual else []),
             text(step["error"] or ""),
         ]
         for step in report["steps"]
     ]
+    median = ["Median#"] if usual else []
     return [
         "## Steps",
         "",
         f"run {code(report['run_id'])}, started {report['run_started']}",
         "",
-        *table(["Step", "Status", "Attempts#", "Took#", "Error"], rows),
+        *table(["Step", "Status", "Attempts#", "Took#", *median, "Error"], rows),
     ]
 
 

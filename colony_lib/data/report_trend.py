@@ -12,7 +12,10 @@ from colony_lib.base.errors import ColonyError
 from colony_lib.data import staging
 from colony_lib.data.pipeline import Pipeline, day_before
 
-FIGURES = ("records_processed", "records_rejected", "quality_score", "error_count", "duration_seconds")
+FIGURES = (
+    "records_fetched", "records_processed", "records_rejected", "records_loaded", "quality_score", "error_count",
+    "warning_count", "duration_seconds",
+)  # fmt: skip
 DAYS = 28  # earlier days that the median is of
 _FIRST = "0001-01-01"  # however far back they are: it is the last ones that count
 SHOWN = 6  # earlier days in the report
@@ -21,10 +24,12 @@ _NAME = re.compile(r"daily_(\d{4}-\d{2}-\d{2})\.json\Z")
 
 def gather(pipeline: Pipeline, date: str, today: dict[str, Any]) -> dict[str, Any]:
     """{days: [{date, figures…}] the last earlier ones, oldest first, previous: the day before this one in them,
-    median: {figure: …} of up to 28, change: {figure: today less previous}}; `days` is [] for the first day."""
-    earlier = _earlier(pipeline, date)
+    median: {figure: …} of up to 28, change: {figure: today less previous}, steps: {step: median of the seconds that it
+    took when it completed}}; `days` is [] for the first day."""
+    reports = _earlier(pipeline, date)
+    earlier = [{"date": day, **_figures(report)} for day, report in reports]
     if not earlier:
-        return {"days": [], "previous": None, "median": {}, "change": {}, "count": 0}
+        return {"days": [], "previous": None, "median": {}, "change": {}, "count": 0, "steps": {}}
     previous = earlier[-1]
     return {
         "days": earlier[-SHOWN:],
@@ -32,10 +37,12 @@ def gather(pipeline: Pipeline, date: str, today: dict[str, Any]) -> dict[str, An
         "median": {figure: _median([day[figure] for day in earlier]) for figure in FIGURES},
         "change": {figure: _less(today[figure], previous[figure]) for figure in FIGURES},
         "count": len(earlier),
+        "steps": _steps([report for _, report in reports if report.get("workflow") == today["workflow"]]),
     }
 
 
-def _earlier(pipeline: Pipeline, date: str) -> list[dict[str, Any]]:
+def _earlier(pipeline: Pipeline, date: str) -> list[tuple[str, dict[str, Any]]]:
+    """(date, report) of the last earlier days, oldest first."""
     staging.take_days(pipeline, "daily", "", _FIRST, day_before(date))
     folder = pipeline.folder("metrics")
     try:
@@ -50,9 +57,25 @@ def _earlier(pipeline: Pipeline, date: str) -> list[dict[str, Any]]:
         except ColonyError:
             continue  # a damaged file of another day must not stop this one's report
         if isinstance(value, dict):
-            figures = {figure: value.get(figure) for figure in FIGURES}
-            found.append({"date": day, **{k: v if isinstance(v, int | float) else None for k, v in figures.items()}})
+            found.append((day, value))
     return found
+
+
+def _figures(report: dict[str, Any]) -> dict[str, Any]:
+    found = {figure: report.get(figure) for figure in FIGURES}
+    return {figure: value if isinstance(value, int | float) else None for figure, value in found.items()}
+
+
+def _steps(reports: list[dict[str, Any]]) -> dict[str, float | None]:
+    took: dict[str, list[Any]] = {}
+    for report in reports:
+        steps = report.get("steps")
+        for step in steps if isinstance(steps, list) else []:
+            if isinstance(step, dict) and step.get("status") == "completed":
+                seconds = step.get("duration_seconds")
+                if isinstance(seconds, int | float):
+                    took.setdefault(str(step.get("name")), []).append(seconds)
+    return {name: _median(seconds) for name, seconds in took.items()}
 
 
 def _median(values: list[Any]) -> float | None:

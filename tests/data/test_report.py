@@ -13,7 +13,7 @@ from colony_lib.base.errors import FAILED, USAGE, ColonyError
 from colony_lib.data import load as loader
 from colony_lib.data import pipeline as pipelines
 from colony_lib.data import report as reports
-from colony_lib.data import report_alerts, report_markdown
+from colony_lib.data import report_alerts, report_markdown, report_trend
 from colony_lib.store import schema
 from tests.data.loading import DATE, transformed, validated, write_pipeline
 
@@ -282,6 +282,46 @@ def test_the_trend_is_against_the_days_that_were_reported_before(good: Path) -> 
     text = report_markdown.render(make())
     assert "| Quality score                 | 0.9123 |                 +0.0123 |" in text
     assert "| median of 3    |        10 |        – |  0.9000 |      1 |    – |" in text
+
+
+def test_a_run_that_failed_is_said_first_with_its_steps(good: Path) -> None:
+    report = make()
+    steps = [
+        {"name": "fetch", "status": "completed", "error": None, "attempts": 1, "duration_seconds": 1},
+        {"name": "load", "status": "failed", "error": "exit status 1: *refused*", "attempts": 3, "duration_seconds": 2},
+    ]
+    for status, loaded, said in (
+        ("failed", False, "**The run failed, and no load of this day is known.**"),
+        ("cancelled", True, "**The run was cancelled.**"),
+    ):
+        text = report_markdown.render({**report, "run_status": status, "loaded": loaded, "steps": steps})
+        assert text.split("\n")[4:7] == [said, "", "- `load`: exit status 1: \\*refused\\*"]
+    assert "The run" not in report_markdown.render({**report, "run_status": "completed", "steps": steps}).split("|")[0]
+
+
+def test_each_step_stands_beside_the_median_of_the_days_on_which_it_completed(good: Path) -> None:
+    def step(name: str, seconds: Any, status: str = "completed") -> dict[str, Any]:
+        return {"name": name, "status": status, "duration_seconds": seconds, "attempts": 1, "error": None}
+
+    earlier = [
+        ("2013-02-04", "daily", [step("fetch", 10), step("load", 1)]),
+        ("2013-02-05", "daily", [step("fetch", 20), step("load", 500, "failed")]),
+        ("2013-02-06", "daily", [step("fetch", 90), step("load", 3), "no step", step("report", None)]),
+        ("2013-02-07", "other", [step("fetch", 9000)]),
+    ]
+    for date, workflow, steps in earlier:
+        write(good, f"metrics/daily_{date}.json", {"workflow": workflow, "steps": steps})
+    report = {**make(), "workflow": "daily", "run_id": "r1", "run_started": "2013-02-08T04:30:00Z"}
+    report["steps"] = [step("fetch", 60), step("load", 2.5), step("report", None, "running")]
+    report["trend"] = report_trend.gather(pipelines.load(), DATE, report)
+    assert report["trend"]["steps"] == {"fetch": 20.0, "load": 2.0}
+    assert section(report_markdown.render(report), "## Steps")[1:] == [
+        "| Step     | Status    | Attempts |  Took | Median | Error |",
+        "|----------|-----------|---------:|------:|-------:|-------|",
+        "| `fetch`  | completed |        1 | 1m00s |    20s |       |",
+        "| `load`   | completed |        1 |  2.5s |   2.0s |       |",
+        "| `report` | running   |        1 |     – |      – |       |",
+    ]
 
 
 @pytest.mark.parametrize(
