@@ -94,6 +94,8 @@ def _load(
     pipeline: Pipeline, warehouse: Warehouse, date: str, items: list[Item], *, unchecked: bool, dry_run: bool
 ) -> dict[str, Any]:
     plan = load_after.plan(pipeline, warehouse)
+    for item in items:
+        item.schema = warehouse.schema()
     receipts = {item.table: _receipts(warehouse, item) for item in items}
     standing = {item.dataset: load_receipts.standing(item, date, receipts[item.table]) for item in items}
     staged: dict[str, Staged] = {}

@@ -30,8 +30,8 @@ class Item:
     """
 
     __slots__ = (
-        "dataset", "fd", "file", "head", "key", "kinds", "load_id", "mode", "quality_score", "rows_sha256", "sha256",
-        "shown", "source", "state", "table", "validation",
+        "dataset", "fd", "file", "head", "key", "kinds", "load_id", "mode", "quality_score", "rows_sha256", "schema",
+        "sha256", "shown", "source", "state", "table", "validation",
     )  # fmt: skip
 
     def __init__(self, dataset: str, settings: dict[str, Any], file: str, shown: str) -> None:
@@ -51,6 +51,7 @@ class Item:
         self.kinds: dict[str, dict[str, int]] = {}  # see warehouses.Warehouse.stage
         self.validation: str | None = None
         self.quality_score: float | None = None
+        self.schema: str | None = None  # in which the table is, where the warehouse has several
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -29,19 +29,19 @@ def lineage_of(loaded: dict[str, Any], items: list[Item], run: lineage.recording
         columns = columns if isinstance(columns, dict) else {}
         run.inputs.append(lineage.file(item.shown, columns))
         written = result["inserted"] + result["updated"]
-        name, namespace = _named(loaded["warehouse"], item.table)
+        name, namespace = _named(loaded["warehouse"], item)
         run.outputs.append(lineage.table(name, namespace, item.shown, columns, written))
         if not result["repeat"]:
             run.provenance.append(_provenance(loaded, item, result))
 
 
-def _named(warehouse: str, table: str) -> tuple[str, str]:
+def _named(warehouse: str, item: Item) -> tuple[str, str]:
     """(name, namespace) of a table as OpenLineage has them (https://openlineage.io/docs/spec/naming)."""
     if warehouse.startswith("postgresql://"):
         host, _, database = warehouse.removeprefix("postgresql://").partition("/")
-        return f"{database}.public.{table}", f"postgres://{host}"
+        return f"{database}.{item.schema or 'public'}.{item.table}", f"postgres://{host}"
     kind = "duckdb" if warehouse.endswith((".duckdb", ".ddb")) else "sqlite"
-    return table, f"{kind}:{warehouse}"
+    return item.table, f"{kind}:{warehouse}"
 
 
 def _provenance(loaded: dict[str, Any], item: Item, result: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Lineage: OpenLineage run events in `.colony/lineage/`, and where a dataset's rows came from according to them.
 
-Each invocation of a data tool is a run: START, RUNNING once it knows what it reads, then COMPLETE or FAIL
+Each invocation of a data tool is a run: START, RUNNING once it knows what it reads, then COMPLETE, FAIL or ABORT
 (https://openlineage.io/spec/2-0-2). What the seed calls provenance travels in a run facet of our own,
 `colony_provenance`: what this tool knows of each dataset. Where $OPENLINEAGE_URL is set events are posted too.
 """
@@ -182,7 +182,8 @@ def _once(datasets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 class recording:
     """`with recording("fetch", date) as run:` — START now; at the end COMPLETE with what `run.inputs`, `run.outputs`
-    and `run.provenance` hold by then, or after an exception FAIL with its message. Outside a colony nothing is written.
+    and `run.provenance` hold by then, after an exception FAIL with its message, after a signal ABORT. Outside a colony
+    nothing is written.
 
     `run.running()` says RUNNING, with the inputs and outputs that are known. `run.failed = "why"` makes it FAIL
     without an exception (a validation that found FAIL).
@@ -214,13 +215,14 @@ class recording:
         facets: dict[str, Any] = {}
         if self.provenance:
             facets["colony_provenance"] = {"tool": self.tool, "datasets": self.provenance}
-        why = self.failed if error is None else str(error) or type(error).__name__
+        stopped = kind is not None and not issubclass(kind, Exception)  # by a signal: nothing went wrong
+        why = self.failed if error is None else "interrupted" if stopped else str(error) or type(error).__name__
         if why is None:
             self._emit("COMPLETE", facets)
             return
         facets["errorMessage"] = {"message": why, "programmingLanguage": "python"}
         try:
-            self._emit("FAIL", facets)
+            self._emit("ABORT" if stopped else "FAIL", facets)
         except ColonyError:
             if error is None:
                 raise  # else the tool's own error is the one to tell
@@ -234,7 +236,7 @@ class recording:
         url = lineagepost.endpoint()
         if url is None:
             return
-        last = event_type in ("COMPLETE", "FAIL")
+        last = event_type in ("COMPLETE", "FAIL", "ABORT")
         waiting = bool(self._unsent)  # an endpoint that failed is asked once more, at the end
         self._unsent.append(event)
         if waiting and not last:

@@ -20,9 +20,10 @@ import pytest
 
 from colony_lib.base.errors import BUSY, FAILED, ColonyError
 from colony_lib.data import load as loader
-from colony_lib.data import load_warehouse
+from colony_lib.data import load_record, load_warehouse
 from colony_lib.data import pipeline as pipelines
 from colony_lib.data.warehouses import postgresql, postgresql_rows, sqlite_rows
+from colony_lib.store import lineage
 from tests.conftest import REPOSITORY, clean_environment
 from tests.data.loading import DATE, day, query, write_pipeline
 from tests.postgres import PASSWORD, PostgreSQL
@@ -858,6 +859,27 @@ def test_names_that_the_server_would_cut_or_tell_apart_are_refused_before_they_a
     assert load()["views"] == ["whole"]
     with psycopg.connect(database) as session:
         assert session.execute("SELECT n FROM whole").fetchone() == (1,)
+
+
+def test_another_schema_is_named_in_the_url(folder: Path, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute("CREATE SCHEMA analytics")
+        session.execute("CREATE TABLE public.t (z int)")
+        engine = Engine("postgresql", database + "?options=-csearch_path%3Danalytics", lambda sql: [])
+        by_mode(folder, engine, "upsert")
+        days(folder)
+        summary, [item] = loader.load(pipelines.load(), DATE, [])
+        assert counts(summary) == [0, 1, 1, 0, 0, 0] and "analytics" not in summary["warehouse"]
+        found = session.execute("SELECT k, (SELECT count(*) FROM public.t) FROM analytics.t").fetchall()
+        assert found == [(1, 0)]
+        run = lineage.recording("load", DATE)
+        load_record.lineage_of(summary, [item], run)
+        assert run.outputs[0]["name"] == f"{database.rpartition('/')[2]}.analytics.t"
+        assert run.outputs[0]["namespace"] == "postgres://" + database.rpartition("@")[2].partition("/")[0]
+    by_mode(folder, Engine("postgresql", database + "?options=-csearch_path%3Dnowhere", lambda sql: []), "upsert")
+    assert "there is no schema of the search path nowhere" in refused()
+    write_pipeline(folder, {"t": {"load": {"table": "analytics.t"}}}, warehouse={"url": database})
+    assert "must be a name of letters, digits and '_'; a schema of PostgreSQL is named in the" in refused(code=2)
 
 
 def test_a_nul_is_refused_with_its_column_by_a_server_that_cannot_hold_it(folder: Path, any_engine: Engine) -> None:

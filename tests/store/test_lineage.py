@@ -90,6 +90,13 @@ def test_what_goes_wrong_is_a_failed_run_with_its_message() -> None:
     assert found == [("START", None), ("FAIL", "no such table; make it"), ("START", None), ("FAIL", "2 checks failed")]
 
 
+def test_what_a_signal_ends_is_an_aborted_run() -> None:
+    with pytest.raises(KeyboardInterrupt), lineage.recording("load"):
+        raise KeyboardInterrupt
+    found = [(e["eventType"], e["run"]["facets"].get("errorMessage", {}).get("message")) for e in lineage.events()]
+    assert found == [("START", None), ("ABORT", "interrupted")]
+
+
 def test_outside_a_colony_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

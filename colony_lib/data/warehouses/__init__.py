@@ -72,6 +72,9 @@ class Warehouse(Protocol):
 
     shown: str  # for people and receipts: no password, and relative to the root where it can be
 
+    def schema(self) -> str | None:
+        """The schema in which tables are found and made; None where there is but one."""
+
     def stage(
         self,
         name: str,

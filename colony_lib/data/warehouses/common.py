@@ -48,6 +48,9 @@ class Common(ABC):
     def type_name(self, kind: str) -> str:
         return self.type_names.get(kind, kind)
 
+    def schema(self) -> str | None:
+        return None
+
     def day(self, date: str) -> str:
         return f"DATE {literal(date)}"
 

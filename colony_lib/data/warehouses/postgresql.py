@@ -251,6 +251,14 @@ class PostgreSQL(Remote):
 
     # --- tables
 
+    def schema(self) -> str | None:
+        found: str | None = self.one("SELECT current_schema()")
+        if found is None:
+            path = escape(str(self.one("SHOW search_path")))
+            fix = "make one of them, or name another in the URL: ?options=-csearch_path%3DNAME"
+            raise ColonyError(f"there is no schema of the search path {path}", where=self.where, fix=fix, code=FAILED)
+        return found
+
     def _called(self, name: str) -> str:
         return name
 
