@@ -19,6 +19,7 @@ from colony_lib.base.text import escape, show_duration
 from colony_lib.data import readers
 from colony_lib.data.deadline import Adapter, Sockets
 from colony_lib.data.streamed import LARGE
+from colony_lib.store.redact import Redactor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Transport:
     def __init__(self, url: str, auth: Auth, headers: Mapping[str, str], *, timeout: float, max_bytes: int) -> None:
         self.origin = origin(url)
         self.auth = auth
+        self._redactor = Redactor(auth.secrets)
         self.headers = dict(headers)
         self.timeout = timeout
         self.max_bytes = max_bytes
@@ -91,7 +93,8 @@ class Transport:
         self._session.close()
 
     def shown(self, url: str) -> str:
-        """The URL as messages may show it: no user and password, the values of key parameters as '***'."""
+        """The URL as messages may show it: no user and password, the values of key parameters as '***', other secrets
+        by their names."""
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         query = "&".join(
@@ -99,7 +102,7 @@ class Transport:
             for pair in parts.query.split("&")
             for name, equals, _ in [pair.partition("=")]
         )
-        return escape(urlunsplit((parts.scheme, host, parts.path, query, "")))
+        return escape(self._redactor.text(urlunsplit((parts.scheme, host, parts.path, query, ""))))
 
     def get(self, url: str, params: Mapping[str, str], conditions: Mapping[str, str] | None = None) -> Reply:
         """One GET, by those conditions (If-None-Match …), redirects followed. NoAnswer when there was no whole answer

@@ -488,6 +488,21 @@ def test_a_password_in_the_url_is_sent_and_not_shown(fetch: Any, monkeypatch: py
     assert done.error() == f"500 Internal Server Error at the only attempt ({web.url}/x)"
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [("x?token=$T", "x?token=[T]"), ("hooks/$SECRET_PATH/x", "hooks/[SECRET_PATH]/x"), ("x?day=$T", "x?day=tok-1234567")],
+)
+def test_a_key_that_is_written_into_the_url_is_sent_and_shown_by_its_name(
+    fetch: Any, monkeypatch: pytest.MonkeyPatch, path: str, shown: str
+) -> None:
+    monkeypatch.setenv("T", "tok-1234567")
+    monkeypatch.setenv("SECRET_PATH", "pa/th-1234567")
+    with Web(script(Answer({}, 500))) as web:
+        done = fetch(rest(f"http://ann:open-sesame@127.0.0.1:{web.port}/{path}", retry={"max_attempts": 1}))
+    assert "1234567" in web.asked[0].path + "".join(web.asked[0].query.values())
+    assert done.error() == f"500 Internal Server Error at the only attempt ({web.url}/{shown})"
+
+
 def test_a_key_with_the_newline_of_its_file_is_refused_without_being_shown(
     fetch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from colony_lib.data import readers
 from colony_lib.data.http import LINES, STREAM, Client, Retry
 from colony_lib.data.limits import Breaker, Bucket
 from colony_lib.data.pagination import MAX_PAGES, Pages
-from colony_lib.data.pipeline import byte_count, variables_in
+from colony_lib.data.pipeline import byte_count, expand, variables_in
 from colony_lib.data.quarantine import Unreadable
 from colony_lib.data.replies import Replies
 from colony_lib.data.streamed import Document, Lines, Seen
@@ -88,9 +88,14 @@ class Source:
         except ColonyError as error:
             raise ColonyError(error.what, where=self.request.where("url"), fix=error.fix, code=USAGE) from None
         parts = urlsplit(url)
+        written = self.request.settings["url"]
+        named = [(name, value) for name, _, value in (part.partition("=") for part in re.split("[?&]", written))]
+        for variable in variables_in(written):  # in its path, or as a parameter
+            if _SECRET.search(variable) or any(_SECRET.search(n) and variable in variables_in(v) for n, v in named):
+                self._keep(variable, expand(f"${{{variable}}}"), f"${{{variable}}}")
         user, _, host = parts.netloc.rpartition("@")
         if user:
-            self._keep("password", unquote(parts.password or ""), self.request.settings["url"])
+            self._keep("password", unquote(parts.password or ""), re.split("[/?#]", written.partition("://")[2])[0])
         return urlunsplit(parts._replace(netloc=host, fragment="")), unquote(user)
 
     def _keep(self, name: str, value: str, written: Any) -> None:
