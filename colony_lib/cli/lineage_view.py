@@ -161,7 +161,8 @@ def _dot(graph: Graph, dataset: Name) -> Iterator[str]:
 
 def _mermaid(graph: Graph, dataset: Name) -> Iterator[str]:
     def quoted(text: str) -> str:
-        return '"' + escape(text).replace('"', "#quot;") + '"'
+        # Mermaid takes a label for HTML, and '#' for the beginning of a character's name.
+        return '"' + "".join(f"#{ord(c)};" if c in '#"<>&`' else c for c in escape(text)) + '"'
 
     datasets, written = _edges(graph, dataset)
     numbers = {name: f"d{number}" for number, name in enumerate(datasets, 1)}

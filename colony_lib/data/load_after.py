@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from colony_lib.base.errors import FAILED, USAGE, ColonyError
+from colony_lib.base.text import cut, escape
 from colony_lib.data import load_gate
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import Warehouse
@@ -66,7 +67,7 @@ class Plan:
             raise ColonyError(
                 f"post-load check '{name}' is false; everything was rolled back",
                 where=where,
-                fix="see why with 'colony load --dry-run', or correct the data or the check",
+                fix=f"correct the data, or what the check asks: {escape(cut(' '.join(sql.split()), 200))}",
                 code=FAILED,
             )
 

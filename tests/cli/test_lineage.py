@@ -229,3 +229,12 @@ def test_names_in_events_do_not_steer_the_terminal(colony: Colony) -> None:
     path.write_text(path.read_text().replace('"flights.csv"', '"fl\\u001b[31m"'))
     for words in ([], ["--graph"], ["--dot"], ["--mermaid"], ["--columns"]):
         assert "\x1b" not in colony("lineage", "flights", *words).out
+
+
+def test_a_label_of_mermaid_is_text_whatever_is_in_it(colony: Colony) -> None:
+    colony.write("flights.csv", "k\n1\n")
+    colony("transform", "flights.csv", "--date", DATE)
+    (path,) = (colony.root / ".colony/lineage").glob("*.jsonl")
+    path.write_text(path.read_text().replace('"flights.csv"', '"`f` <b>#1&\\"]; click"'))
+    drawn = colony("lineage", "flights", "--mermaid").out
+    assert '["#96;f#96; #60;b#62;#35;1#38;#34;]; click"]' in drawn

@@ -703,7 +703,7 @@ def test_a_view_waits_for_a_table_that_was_never_loaded(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "code", "said"),
     [
-        ("select count(*) = 99 from t", FAILED, "post-load check 'c' is false; everything was rolled back"),
+        ("select count(*) = 99 from t", FAILED, "post-load check 'c' is false; everything was rolled back at pipeline.yml:19; correct the data, or what the check asks: select count(*) = 99 from t"),
         ("select null::boolean", FAILED, "post-load check 'c' is false"),
         ("select count(*) from t", USAGE, "post-load check 'c': its query does not give one true or false"),
         ("select a = 'x' from t", USAGE, "does not give one true or false"),
