@@ -43,11 +43,12 @@ def _stages(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         quality = f", quality {score:.4f}" if isinstance(score, (int, float)) else ""
         report = f", see {entry['validation_report']}" if entry.get("validation_report") else ""
         yield "validated", f"{entry['validation']}{quality}{report}"
-    else:
+    elif not entry.get("restored_from"):
         yield "validated", "never"
     if entry["load_time"]:
         load_id = f", load {entry['load_id']}" if entry.get("load_id") else ""
-        yield "loaded", f"{entry['load_time']}  into {entry['warehouse_table']}{load_id}"
+        backup = f"from the backup {entry['restored_from']} " if entry.get("restored_from") else ""
+        yield "loaded", f"{entry['load_time']}  {backup}into {entry['warehouse_table']}{load_id}"
     if entry.get("run_id"):
         yield "run", str(entry["run_id"])
 

@@ -81,11 +81,15 @@ def _status(pipeline: Pipeline, given: Any) -> int:
 
 def _restore(pipeline: Pipeline, given: Any) -> int:
     from colony_lib.data import load, summary
+    from colony_lib.store import lineage
 
     if given.datasets or given.dry_run:
         raise ColonyError("--restore takes a table and nothing else", code=USAGE)
-    done = load.restore(pipeline, given.restore, locks.default_timeout)
-    if pipeline.in_colony():
+    if not pipeline.in_colony():
+        done = load.restore(pipeline, given.restore, locks.default_timeout)
+    else:
+        with lineage.recording("load") as run:
+            done = load.restore(pipeline, given.restore, locks.default_timeout, run)
         summary.log("load", "warn", f"table '{given.restore}' was taken back to its last backup")
     _print(done, given)
     return OK

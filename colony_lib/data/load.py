@@ -29,7 +29,7 @@ from colony_lib.data.load_gate import Item
 from colony_lib.data.load_modes import CHANGES
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import NotAsTold, Staged, Warehouse
-from colony_lib.store import progress
+from colony_lib.store import lineage, progress
 
 
 def load(
@@ -71,12 +71,14 @@ def load(
     return summary, items
 
 
-def restore(pipeline: Pipeline, table: str, timeout: float = 10.0) -> dict[str, Any]:
-    """Take a table back to its last backup; see load_restore."""
+def restore(
+    pipeline: Pipeline, table: str, timeout: float = 10.0, run: lineage.recording | None = None
+) -> dict[str, Any]:
+    """Take a table back to its last backup, and tell `run` of it; see load_restore."""
     from colony_lib.data import load_restore
 
     with load_warehouse.opened(pipeline, timeout) as warehouse:
-        return load_restore.restore(pipeline, warehouse, table)
+        return load_restore.restore(pipeline, warehouse, table, run)
 
 
 def status(pipeline: Pipeline, timeout: float = 10.0) -> dict[str, Any]:

@@ -29,19 +29,42 @@ def lineage_of(loaded: dict[str, Any], items: list[Item], run: lineage.recording
         columns = columns if isinstance(columns, dict) else {}
         run.inputs.append(lineage.file(item.shown, columns))
         written = result["inserted"] + result["updated"]
-        name, namespace = _named(loaded["warehouse"], item)
+        name, namespace = _named(loaded["warehouse"], item.table, item.schema)
         run.outputs.append(lineage.table(name, namespace, item.shown, columns, written))
         if not result["repeat"]:
             run.provenance.append(_provenance(loaded, item, result))
 
 
-def _named(warehouse: str, item: Item) -> tuple[str, str]:
+def restored(
+    run: lineage.recording, done: dict[str, Any], table: str, schema: str | None, backup: str, columns: dict[str, str]
+) -> None:
+    """Give a restore's event its input, output and provenance: the rows came from the backup now."""
+    result = done["tables"][table]
+    run.date = done["date"]  # known only now
+    name, namespace = _named(done["warehouse"], table, schema)
+    run.inputs.append(lineage.file(backup, dict(columns)))
+    run.outputs.append(lineage.table(name, namespace, backup, dict(columns), done["record_count"]))
+    run.provenance.append(
+        {
+            "dataset": result["dataset"],
+            "date": done["date"],
+            "load_time": result["loaded_at"],
+            "warehouse_table": table,
+            "warehouse": done["warehouse"],
+            "load_id": result["receipt"],
+            "record_count": done["record_count"],
+            "restored_from": backup,
+        }
+    )
+
+
+def _named(warehouse: str, table: str, schema: str | None) -> tuple[str, str]:
     """(name, namespace) of a table as OpenLineage has them (https://openlineage.io/docs/spec/naming)."""
     if warehouse.startswith("postgresql://"):
         host, _, database = warehouse.removeprefix("postgresql://").partition("/")
-        return f"{database}.{item.schema or 'public'}.{item.table}", f"postgres://{host}"
+        return f"{database}.{schema or 'public'}.{table}", f"postgres://{host}"
     kind = "duckdb" if warehouse.endswith((".duckdb", ".ddb")) else "sqlite"
-    return item.table, f"{kind}:{warehouse}"
+    return table, f"{kind}:{warehouse}"
 
 
 def _provenance(loaded: dict[str, Any], item: Item, result: dict[str, Any]) -> dict[str, Any]:

@@ -10,15 +10,15 @@ from typing import Any
 from colony_lib.base import clock
 from colony_lib.base.errors import FAILED, ColonyError
 from colony_lib.base.text import escape, plural
-from colony_lib.data import load_after, load_metadata
+from colony_lib.data import load_after, load_metadata, load_record
 from colony_lib.data.pipeline import Pipeline
 from colony_lib.data.warehouses import Warehouse
-from colony_lib.store import env
+from colony_lib.store import env, lineage
 
 Record = dict[str, Any]
 
 
-def restore(pipeline: Pipeline, warehouse: Warehouse, table: str) -> Record:
+def restore(pipeline: Pipeline, warehouse: Warehouse, table: str, run: lineage.recording | None = None) -> Record:
     """The summary, as of a load. ColonyError (FAILED), and nothing is changed, when there is no table or no backup, or
     the backup does not fit the table or cannot be read."""
     started = time.monotonic()
@@ -58,12 +58,15 @@ def restore(pipeline: Pipeline, warehouse: Warehouse, table: str) -> Record:
     load_metadata.follow(pipeline, warehouse, last["date"])
     notes += [f"column '{escape(name)}' is newer than the backup: the rows have none" for name in sorted(staged.empty)]
     notes.insert(0, f"the {plural(before, 'row')} that '{table}' had are in {kept}" if kept else f"'{table}' was empty")
-    return {
+    done = {
         "date": last["date"], "status": "loaded" if after - same or before - same else "unchanged",
         "record_count": staged.rows, "tables": {table: result}, "views": sorted(plan.made), "checks": plan.passed,
         "load_id": load_id, "warehouse": warehouse.shown, "unchecked": False, "dry_run": False, "notes": notes,
         "seconds": round(time.monotonic() - started, 3),
     }  # fmt: skip
+    if run is not None:
+        load_record.restored(run, done, table, warehouse.schema(), last["backup"], staged.columns)
+    return done
 
 
 def _last(warehouse: Warehouse, table: str) -> Record:

@@ -50,8 +50,12 @@ class Graph:
                 self.verdicts["file", str(entry["validated_file"])] = str(entry["validation"])
 
     def named(self, name: str) -> list[Name]:
-        """The datasets of that name that somebody wrote."""
-        return [key for key in self.writings if key[1] == name]
+        """The datasets of that name that somebody wrote; a PostgreSQL table is DATABASE.SCHEMA.TABLE in events."""
+        return [
+            key
+            for key in self.writings
+            if key[1] == name or (key[0].startswith("postgres:") and key[1].rpartition(".")[2] == name)
+        ]
 
     def writing(self, dataset: Name, before: int | None = None) -> Writing | None:
         """Who wrote it last, or last up to that event (which may have written both)."""

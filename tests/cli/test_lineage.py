@@ -137,6 +137,24 @@ def test_a_graph_shows_what_was_loaded_not_what_was_made_since(whole: Colony) ->
     assert whole("lineage", "fact", "--graph").out == before
 
 
+def test_after_a_restore_the_rows_came_from_the_backup(whole: Colony) -> None:
+    pipeline = whole.root / "pipeline.yml"
+    pipeline.write_text(pipeline.read_text().replace('"append"', '"replace"'))
+    whole.write("flights.csv", "No,Carrier,delay\n1,AA,5\n")
+    for words in ("fetch", "transform", "validate-data", "load"):
+        whole(words, "--date", DATE)
+    done = whole.json("load", "--restore", "fact", "--json")
+    (backup,) = whole.root.glob("backups/fact_before_2*.parquet")
+    shown = f"backups/{backup.name}"
+    said = whole("lineage", "fact").out.splitlines()
+    assert said[0] == f"2 rows of flights of {DATE} in the table fact of w.duckdb"
+    (loaded,) = [line for line in said if line.startswith("  loaded")]
+    assert f"from the backup {shown} into fact, load {done['tables']['fact']['receipt']}" in loaded
+    assert whole("lineage", "fact", "--graph").out.splitlines()[2] == f"    {shown}"
+    columns = {one["column"]: one["from"] for one in whole.lines("lineage", "fact", "--columns", "--json")}
+    assert columns["late"] == [{"dataset": shown, "field": "late"}]
+
+
 def test_json_is_one_object_of_the_newest_date_by_dataset_or_table(loaded: Colony) -> None:
     by_dataset = loaded.json("lineage", "flights", "--json")
     schema.check(by_dataset, "lineage")

@@ -10,7 +10,7 @@ import pytest
 
 from colony_lib.base import clock
 from colony_lib.base.errors import ColonyError
-from colony_lib.store import lineage, paths, schema
+from colony_lib.store import lineage, lineagegraph, paths, schema
 
 STEP = {
     "COLONY_RUN_ID": "r1", "COLONY_WORKFLOW": "daily-etl", "COLONY_STEP": "load-data", "COLONY_AGENT": "data-loader",
@@ -179,3 +179,10 @@ def test_entries_without_a_dataset_are_passed_over(entry: dict[str, Any]) -> Non
     with lineage.recording("load") as run:
         run.provenance = [entry, "nonsense"]  # type: ignore[list-item]
     assert lineage.provenances(lineage.events()) == {}
+
+
+def test_a_table_of_postgresql_is_found_by_its_own_name() -> None:
+    for name, space in (("shop.public.orders", "postgres://h:5432"), ("a.orders", "file")):
+        lineage.emit("COMPLETE", "load", outputs=[lineage.dataset(name, space)])
+    graph = lineagegraph.Graph(lineage.events())
+    assert graph.named("orders") == graph.named("shop.public.orders") == [("postgres://h:5432", "shop.public.orders")]
