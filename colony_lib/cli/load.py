@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DETAILS = """\
 Loads what is in staging/transformed/ for the date, if the validation report of that very file says PASS or WARN: rows,
-receipts, watermarks, views and post-load checks in one transaction. A repeat changes nothing. The tables colony_loads,
+receipts, watermarks, views and post-load checks in one transaction. A repeat changes nothing; to have a day loaded
+again, delete its line in the table colony_loads, or drop the table and load its days anew. colony_loads,
 colony_load_history, colony_tables, colony_watermarks and colony_views in the warehouse say what was loaded and when.
 
 exit status: 0 loaded, or it was before; 1 refused or failed: nothing is loaded; 75 the warehouse is in use
